@@ -1,0 +1,299 @@
+#include "arena.h"
+
+#include <string.h>
+
+#include "os.h"
+#include "page_run.h"
+
+Arena arena = {.lock = LOCK_INIT(RANK_ARENA)};
+
+static size_t map_bytes(size_t pages) { return pages << (arena.page_shift - MAP_UNIT_SHIFT); }
+static size_t table_bytes(size_t pages) { return pages << arena.miniheap_shift; }
+
+size_t arena_metadata_bytes(void) {
+  return round_up(map_bytes(arena.frontier), arena.page_size) +
+         round_up(table_bytes(arena.frontier), arena.page_size);
+}
+
+/* ------------------------------------------------------------------------------ reservation */
+
+static bool reserve(size_t bytes) {
+  size_t pages = bytes >> arena.page_shift;
+  size_t map = round_up(map_bytes(pages), arena.page_size);
+  size_t table = round_up(table_bytes(pages), arena.page_size);
+  char *p = os_reserve(map + table + bytes);
+  if (p == NULL) return false;
+  arena.class_map = (_Atomic uint8_t *)p;
+  arena.miniheaps = p + map;
+  arena.base = (uintptr_t)p + map + table;
+  arena.pages_reserved = (uint32_t)min_size(pages, UINT32_MAX);
+  return true;
+}
+
+/* Makes the first `pages` pages of the arena usable, and what describes them. */
+static bool commit_to(uint32_t pages) {
+  const size_t page = arena.page_size;
+  size_t map_from = round_down(map_bytes(arena.committed), page), map_to = round_up(map_bytes(pages), page);
+  size_t table_from = round_down(table_bytes(arena.committed), page);
+  size_t table_to = round_up(table_bytes(pages), page);
+  if (!os_commit((char *)arena.class_map + map_from, map_to - map_from)) return false;
+  if (!os_commit(arena.miniheaps + table_from, table_to - table_from)) return false;
+  if (!os_commit(page_address(arena.committed), pages_to_bytes(pages - arena.committed))) return false;
+  arena.committed = pages;
+  /* Read by free without a lock: whoever frees an address below the limit got it from a malloc that
+   * came after this store. */
+  store_relaxed(&arena.limit, pages_to_bytes(pages));
+  return true;
+}
+
+bool arena_init(void) {
+  arena.page_size = os_page_size();
+  arena.page_shift = log2_floor(arena.page_size);
+  arena.miniheap_shift = miniheap_shift(arena.page_size);
+  size_classes_init(arena.page_size);
+  /* Leave a quarter of a limited address space to stacks, libraries and the program's own mappings. */
+  size_t left = os_address_space_left();
+  size_t room = left == SIZE_MAX ? SIZE_MAX : left / 4 * 3;
+  for (size_t bytes = ARENA_RESERVE_MAX; bytes >= ARENA_RESERVE_MIN; bytes = bytes / 8 * 7) {
+    bytes = round_down(bytes, arena.page_size);
+    if (bytes > room) continue;
+    if (!reserve(bytes)) continue;
+    arena.frontier = 1;
+    arena.committed = 0;
+    if (commit_to((uint32_t)(ARENA_COMMIT_STEP >> arena.page_shift))) return true;
+    break;
+  }
+  arena.base = 0;
+  return false;
+}
+
+static bool commit_more(uint32_t frontier) {
+  if (frontier <= arena.committed) return true;
+  if (frontier > arena.pages_reserved) return false;
+  size_t step = max_size(ARENA_COMMIT_STEP, arena_used_bytes() / 16) >> arena.page_shift;
+  size_t want = min_size(arena.pages_reserved, max_size(frontier, arena.committed + step));
+  return commit_to((uint32_t)want) || (want > frontier && commit_to(frontier));
+}
+
+/* ---------------------------------------------------------------------- allocation and freeing */
+
+static void mark(uint32_t page, size_t pages, unsigned class_value) {
+  memset((void *)&arena.class_map[map_bytes(page)], (int)class_value, map_bytes(pages));
+}
+
+static void count_used(size_t more, size_t less) {
+  store_relaxed(&arena.used_pages, load_relaxed(&arena.used_pages) + (uint32_t)(more - less));
+}
+
+/* Page numbers plus this are multiples of what addresses are multiples of. */
+static uint32_t align_bias(void) { return (uint32_t)(arena.base >> arena.page_shift); }
+
+static uint32_t raise_frontier(uint32_t pages, uint32_t align) {
+  uint32_t gap = (0u - (arena.frontier + align_bias())) & (align - 1);
+  uint64_t end = (uint64_t)arena.frontier + gap + pages;
+  if (end > arena.pages_reserved || !commit_more((uint32_t)end)) return 0;
+  uint32_t start = arena.frontier;
+  arena.frontier = (uint32_t)end;
+  if (gap > 0) page_run_insert(start, gap, RUN_CLEAN, 0);
+  return start + gap;
+}
+
+static uint32_t alloc_locked(uint32_t pages, uint32_t align, PageContent *content) {
+  uint32_t page = page_run_take(pages, align, align_bias(), RUN_DIRTY);
+  *content = PAGES_DIRTY;
+  if (page != 0) return page;
+  *content = PAGES_ZERO;
+  page = page_run_take(pages, align, align_bias(), RUN_CLEAN);
+  if (page != 0) return page;
+  return raise_frontier(pages, align);
+}
+
+uint32_t arena_alloc(size_t pages, size_t align, unsigned head_class, unsigned tail_class,
+                     PageContent *content) {
+  if (pages >= arena.pages_reserved || align >= arena.pages_reserved) return 0;
+  lock_acquire(&arena.lock);
+  uint32_t page = alloc_locked((uint32_t)pages, (uint32_t)align, content);
+  if (page == 0 && load_relaxed(&arena.dirty_pages) > 0) {
+    /* Dirty and clean neighbours do not join: as clean pages they may make a run long enough. */
+    lock_release(&arena.lock);
+    arena_purge(0, 0, 0);
+    lock_acquire(&arena.lock);
+    page = alloc_locked((uint32_t)pages, (uint32_t)align, content);
+  }
+  if (page != 0) {
+    mark(page, 1, head_class);
+    mark(page + 1, pages - 1, tail_class);
+    count_used(pages, 0);
+    if (head_class == CLASS_LARGE) {
+      *large_block_of(page) = (LargeBlock){.pages = (uint32_t)pages};
+      arena.large_pages += pages;
+      arena.large_count++;
+    }
+  }
+  lock_release(&arena.lock);
+  return page;
+}
+
+static void free_locked(uint32_t page, size_t pages, RunState state, uint32_t now_ms) {
+  mark(page, pages, CLASS_NONE);
+  count_used(0, pages);
+  page_run_insert(page, (uint32_t)pages, state, now_ms);
+}
+
+void arena_free(uint32_t page, size_t pages) {
+  uint32_t now_ms = os_now_ms();
+  lock_acquire(&arena.lock);
+  free_locked(page, pages, RUN_DIRTY, now_ms);
+  lock_release(&arena.lock);
+}
+
+void arena_free_spans(const uint32_t *page, size_t count, size_t pages) {
+  uint32_t now_ms = os_now_ms();
+  lock_acquire(&arena.lock);
+  for (size_t i = 0; i < count; i++) free_locked(page[i], pages, RUN_DIRTY, now_ms);
+  lock_release(&arena.lock);
+}
+
+/* ------------------------------------------------------------------------------- large blocks */
+
+bool arena_extend(uint32_t page, size_t new_pages, PageContent *content) {
+  LargeBlock *block = large_block_of(page);
+  /* A moved block stays one mapping, so that it can be moved again. */
+  if (new_pages >= arena.pages_reserved || block->moved) return false;
+  lock_acquire(&arena.lock);
+  size_t old_pages = block->pages, more = new_pages - old_pages;
+  uint32_t behind = page + block->pages;
+  RunState state = RUN_CLEAN;
+  bool ok;
+  if (behind == arena.frontier)
+    ok = raise_frontier((uint32_t)more, 1) != 0;
+  else
+    ok = page_run_take_at(behind, (uint32_t)more, &state);
+  if (ok) {
+    mark(behind, more, CLASS_LARGE_TAIL);
+    count_used(more, 0);
+    arena.large_pages += more;
+    block->pages = (uint32_t)new_pages;
+    *content = state == RUN_CLEAN ? PAGES_ZERO : PAGES_DIRTY;
+  }
+  lock_release(&arena.lock);
+  return ok;
+}
+
+/* Moved pages are a kernel mapping of their own; fresh ones merge with their surroundings again.
+ * Returns the state of the pages afterwards. */
+static RunState unmove(uint32_t page, size_t pages) {
+  return os_map_fresh(page_address(page), pages_to_bytes(pages)) ? RUN_CLEAN : RUN_DIRTY;
+}
+
+void arena_shrink(uint32_t page, size_t new_pages) {
+  uint32_t now_ms = os_now_ms();
+  LargeBlock *block = large_block_of(page);
+  uint32_t rest = page + (uint32_t)new_pages;
+  size_t rest_pages = block->pages - new_pages;
+  RunState state = block->moved ? unmove(rest, rest_pages) : RUN_DIRTY;
+  lock_acquire(&arena.lock);
+  block->pages = (uint32_t)new_pages;
+  arena.large_pages -= rest_pages;
+  free_locked(rest, rest_pages, state, now_ms);
+  lock_release(&arena.lock);
+}
+
+bool arena_move(uint32_t from, uint32_t to) {
+  LargeBlock *source = large_block_of(from), *target = large_block_of(to);
+  const size_t bytes = pages_to_bytes(source->pages);
+  if (arena.moved_blocks >= MOVED_BLOCKS_MAX) return false;
+  if (!os_move_pages(page_address(from), bytes, page_address(to), pages_to_bytes(target->pages))) return false;
+  bool filled = os_fill_hole(page_address(from), bytes);
+  lock_acquire(&arena.lock);
+  if (!source->moved) arena.moved_blocks++;
+  target->moved = true;
+  source->lost = !filled;
+  arena.large_pages -= source->pages;
+  arena.large_count--;
+  if (filled) free_locked(from, source->pages, RUN_CLEAN, 0);
+  lock_release(&arena.lock);
+  return true;
+}
+
+void arena_free_large(uint32_t page) {
+  uint32_t now_ms = os_now_ms();
+  LargeBlock *block = large_block_of(page);
+  size_t pages = block->pages;
+  bool moved = block->moved;
+  RunState state = moved ? unmove(page, pages) : RUN_DIRTY;
+  lock_acquire(&arena.lock);
+  arena.moved_blocks -= moved;
+  arena.large_pages -= pages;
+  arena.large_count--;
+  free_locked(page, pages, state, now_ms);
+  lock_release(&arena.lock);
+}
+
+/* ------------------------------------------------------------------------------------ purging */
+
+size_t arena_dirty_limit(void) { return max_size(PURGE_KEEP_MIN, arena_used_bytes() / PURGE_SHARE); }
+
+/* The longest-waiting dirty run if it is due. */
+static uint32_t take_due(uint32_t now_ms, uint32_t age_ms, size_t keep, uint32_t *pages) {
+  lock_acquire(&arena.lock);
+  bool due = page_run_oldest() != 0 && (pages_to_bytes(load_relaxed(&arena.dirty_pages)) > keep ||
+                                        now_ms - page_run_oldest_stamp() >= age_ms);
+  uint32_t page = due ? page_run_take_oldest(pages) : 0;
+  lock_release(&arena.lock);
+  return page;
+}
+
+size_t arena_purge(uint32_t now_ms, uint32_t age_ms, size_t keep) {
+  size_t purged = 0;
+  uint32_t page, pages = 0;
+  while ((page = take_due(now_ms, age_ms, keep, &pages)) != 0) {
+    /* Without the lock: giving pages back takes about 0.1 us each. */
+    bool ok = os_purge(page_address(page), pages_to_bytes(pages));
+    lock_acquire(&arena.lock);
+    page_run_insert(page, pages, ok ? RUN_CLEAN : RUN_DIRTY, os_now_ms());
+    lock_release(&arena.lock);
+    if (!ok) break;
+    purged += pages_to_bytes(pages);
+  }
+  return purged;
+}
+
+/* ------------------------------------------------------------------------------------- checks */
+
+static size_t check_free_run(uint32_t page, size_t counts[RUN_STATES]) {
+  const FreeRun *first = free_run_of(page);
+  check_always(first->pages > 0 && first->pages <= arena.frontier - page);
+  const FreeRun *last = free_run_of(page + first->pages - 1);
+  check_always(last->pages == first->pages && last->state == first->state);
+  for (uint32_t i = 0; i < first->pages; i++) check_always(class_at(page_address(page + i)) == CLASS_NONE);
+  if (first->state < RUN_STATES) counts[first->state] += first->pages;
+  return first->pages;
+}
+
+static size_t check_used(uint32_t page, unsigned class_value) {
+  check_always(class_value != CLASS_LARGE_TAIL && class_value < CLASS_MAP_VALUES);
+  bool large = class_value == CLASS_LARGE;
+  size_t pages = large ? large_block_of(page)->pages : size_classes[class_value].span_pages;
+  for (uint32_t i = 1; i < pages; i++) {
+    unsigned tail = class_at(page_address(page + i));
+    check_always(tail == (large ? CLASS_LARGE_TAIL : class_value));
+    check_always(large || miniheap_of(page + i)->offset == i);
+  }
+  return pages;
+}
+
+void arena_assert_state(void) {
+  lock_acquire(&arena.lock);
+  size_t free_counts[RUN_STATES] = {0, 0}, used = 0;
+  for (uint32_t page = 1; page < arena.frontier;) {
+    unsigned c = class_at(page_address(page));
+    size_t pages = c == CLASS_NONE ? check_free_run(page, free_counts) : check_used(page, c);
+    if (c != CLASS_NONE) used += pages;
+    page += (uint32_t)pages;
+  }
+  check_always(used == load_relaxed(&arena.used_pages));
+  check_always(free_counts[RUN_DIRTY] == load_relaxed(&arena.dirty_pages));
+  check_always(free_counts[RUN_CLEAN] == arena.clean_pages);
+  lock_release(&arena.lock);
+}

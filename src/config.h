@@ -1,0 +1,81 @@
+/* Every constant that a person might want to change, with its unit and its reason. */
+#ifndef MESH_CONFIG_H
+#define MESH_CONFIG_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Debug builds check what is cheap to check; expensive checks walk whole structures. */
+#ifndef MESH_DEBUG
+#define MESH_DEBUG 0
+#endif
+#ifndef MESH_EXPENSIVE_CHECKS
+#define MESH_EXPENSIVE_CHECKS 0
+#endif
+
+_Static_assert(sizeof(void *) == 8, "libmesh needs a 64-bit address space");
+
+#define KIB ((size_t)1 << 10)
+#define MIB ((size_t)1 << 20)
+#define GIB ((size_t)1 << 30)
+
+enum {
+  /* Smallest distance between two slots, bytes: the alignment malloc promises. */
+  MIN_ALIGN = 16,
+  MIN_ALIGN_SHIFT = 4,
+
+  /* The class map has one byte for each 4 KiB, whatever the OS page is (a power of two of at least
+   * that), so that the look-up in free shifts by a constant. */
+  MAP_UNIT_SHIFT = 12,
+
+  /* Largest object that comes from a span of a size class, bytes; above it an object is a page run. */
+  SMALL_MAX = 32768,
+
+  /* An object asked for with this alignment or more may be the target of a device (O_DIRECT wants
+   * 512 or 4096), which no write barrier sees: such objects come from classes that never mesh. */
+  PINNED_ALIGN = 512,
+  PINNED_ALIGN_SHIFT = 9,
+
+  /* Capacity of a thread's magazine, slots. Header and slots together are a power of two bytes. */
+  MAGAZINE_MIN = 30,
+  MAGAZINE_MAX = 510,
+
+  CACHE_LINE = 64,
+};
+
+/* What one magazine of a class may hold, bytes: bounds a thread's cache at twice this for each class. */
+#define MAGAZINE_BYTES (64 * KIB)
+
+/* The arena: reserve this much address space, or the largest half, quarter, ... that can be had. */
+#define ARENA_RESERVE_MAX ((size_t)1 << 40)
+#define ARENA_RESERVE_MIN (16 * MIB)
+
+/* Address space is made usable in steps of at least this, and of 1/16 of what is in use. */
+#define ARENA_COMMIT_STEP (2 * MIB)
+
+/* Fresh pages of a grown heap are populated ahead, at most 1/32 of what is in use: a fault for each
+ * page costs 1.6 times what populating sixteen at once does, but a small program must stay small. */
+#define POPULATE_SHARE 32
+#define POPULATE_MAX_PAGES 64
+#define POPULATE_MIN_PAGES 4
+
+/* Dirty page runs wait this long for reuse before they go back to the system. */
+#define PURGE_DELAY_MS 100
+/* ... and never exceed the larger of this and 1/PURGE_SHARE of what is in use. */
+#define PURGE_KEEP_MIN (4 * MIB)
+#define PURGE_SHARE 8
+
+/* Full magazines in the depot: at most this share of the live heap over all classes, ... */
+#define DEPOT_SHARE 16
+/* ... but always as much as this, bytes. */
+#define DEPOT_KEEP_MIN (1 * MIB)
+
+/* A large block that grows is moved by moving its pages (mremap) from this size on; below it
+ * copying is cheaper than splitting a kernel mapping. */
+#define MOVE_PAGES_MIN (256 * KIB)
+/* ... while there are fewer such blocks than this: each costs two kernel mappings. */
+#define MOVED_BLOCKS_MAX 1024
+
+#endif

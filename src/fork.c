@@ -1,0 +1,31 @@
+#include "fork.h"
+
+#include <pthread.h>
+
+#include "global_heap.h"
+#include "meta.h"
+#include "thread_local_heap.h"
+
+enum { LOCK_COUNT = 1 + CLASS_END + 2 };
+
+/* The i-th lock in rank order. */
+static Lock *lock_table(unsigned i) {
+  if (i == 0) return thread_heaps_lock();
+  if (i <= CLASS_END) return &class_heaps[i - 1].lock;
+  return i == CLASS_END + 1 ? &arena.lock : meta_lock();
+}
+
+static void prepare(void) {
+  for (unsigned i = 0; i < LOCK_COUNT; i++) lock_acquire(lock_table(i));
+}
+
+static void parent(void) {
+  for (unsigned i = LOCK_COUNT; i-- > 0;) lock_release(lock_table(i));
+}
+
+static void child(void) {
+  thread_heaps_forget_others();
+  for (unsigned i = LOCK_COUNT; i-- > 0;) lock_reset(lock_table(i));
+}
+
+void fork_handlers_install(void) { pthread_atfork(prepare, parent, child); }

@@ -1,0 +1,60 @@
+/* GlobalHeap: for each size class the MiniHeaps by occupancy and the depot of magazines, under one lock.
+ * It refills and drains the ShuffleVectors of threads; what it needs more it takes from the arena. */
+#ifndef MESH_GLOBAL_HEAP_H
+#define MESH_GLOBAL_HEAP_H
+
+#include "arena.h"
+#include "magazine.h"
+
+typedef struct ClassHeap {
+  _Alignas(CACHE_LINE) Lock lock;  /* (S) is this lock */
+  uint32_t bin[SPAN_BINS];         /* (S) lists of partial spans, by occupancy; 0 ends */
+  bool fresh_idle;                 /* (S) no fresh span was used since the last tick */
+  uint32_t spans;                  /* (S) */
+  uint32_t spans_peak;             /* (S) */
+  uint64_t live;                   /* (S) bits set: slots that programs or caches have */
+  uint64_t span_allocs, span_frees; /* (S) since the start */
+
+  Magazine *full;                  /* (S) the depot: full-size magazines with slots ... */
+  _Atomic uint32_t full_count;     /* (S), read by all as a hint */
+  uint32_t full_low;               /* (S) fewest of them since the last look: those have not moved */
+  Magazine *vacant;                /* (S) ... and without */
+  uint32_t vacant_count;           /* (S) */
+  uint64_t cached;                 /* (S) slots in the full magazines */
+} ClassHeap;
+
+extern ClassHeap class_heaps[CLASS_END];
+
+void global_heap_init(void);
+
+/* Takes at least one and up to `room` free slots of class `c`, stopping at the first span after which
+ * there are `want`, and stores them at `out` in random order. 0 when the system has no memory. */
+size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng *rng);
+
+/* Gives slots of class `c` back to their spans. Ends the program if one is not the start of a live
+ * slot: a double free, or a free of a pointer that malloc did not return. */
+void global_heap_drain(unsigned c, void *const *slots, size_t count);
+
+/* Exchanges an empty full-size magazine for a full one; NULL (and `empty` stays the caller's) if the
+ * depot has none. */
+Magazine *depot_take_full(unsigned c, Magazine *empty);
+/* Hands a full magazine in; returns an empty one, or NULL when the system has no memory. Either way the
+ * slots are no longer the caller's. The magazine returned may be the one handed in. */
+Magazine *depot_put_full(unsigned c, Magazine *full);
+
+/* Housekeeping, called now and then from slow paths: purges what is due, drains what the depot has not
+ * moved for a while. `now_ms` is os_now_ms(). */
+void global_heap_tick(uint32_t now_ms);
+/* Drains the depot of class c, or of all. */
+void depot_drain(unsigned c);
+void depot_drain_all(void);
+/* Gives the fresh spans of all classes back. */
+void global_heap_free_fresh(void);
+
+/* Head of the span that `p` in a small class lies in. */
+static inline uint32_t span_head(const void *p) {
+  uint32_t page = page_of(p);
+  return page - miniheap_of(page)->offset;
+}
+
+#endif

@@ -1,0 +1,28 @@
+#include "init.h"
+
+#include "fork.h"
+#include "global_heap.h"
+#include "options.h"
+
+_Atomic bool init_done;
+
+static Lock init_lock = LOCK_INIT(RANK_HEAPS);
+
+bool init_slow(void) {
+  lock_acquire(&init_lock);
+  if (!load_relaxed(&init_done)) {
+    options_read();
+    if (arena_init()) {
+      global_heap_init();
+      store_release(&init_done, true);
+      /* As early as can be: handlers run in reverse order before a fork, so that others' handlers,
+       * which may allocate, have run when ours takes the locks. May itself allocate. */
+      fork_handlers_install();
+    }
+  }
+  lock_release(&init_lock);
+  return load_relaxed(&init_done);
+}
+
+/* Once libc has its environment, which the first allocation may have come before. */
+__attribute__((constructor)) static void read_options_again(void) { options_read(); }

@@ -1,0 +1,57 @@
+/* Ranked locks on a futex.
+ *
+ * A thread takes locks in rising rank only; debug builds check it. fork takes every lock in the same
+ * order (see lock_table in fork.c). No lock is held across a call into the program. */
+#ifndef MESH_LOCK_H
+#define MESH_LOCK_H
+
+#include "atomic.h"
+#include "config.h"
+
+/* The order in which locks nest, outermost first. */
+typedef enum LockRank {
+  RANK_HEAPS = 1,       /* the registry of thread heaps */
+  RANK_MESH = 2,        /* meshing passes: one at a time */
+  RANK_CLASS = 3,       /* RANK_CLASS + c: lists and bitmaps of size class c */
+  RANK_ARENA = 3 + 64,  /* page runs, page states */
+  RANK_META = 3 + 65,   /* the metadata allocator */
+  RANK_COUNT = 3 + 66,
+} LockRank;
+
+typedef struct Lock {
+  _Atomic uint32_t word;  /* (~) 0 free, 1 held, 2 held and somebody waits */
+  uint32_t rank;          /* (C) */
+  _Atomic uint64_t waits; /* (~) times a thread had to sleep, for the statistics */
+} Lock;
+
+#define LOCK_INIT(r) {.word = 0, .rank = (r), .waits = 0}
+
+void lock_wait(Lock *lock);
+void lock_wake(Lock *lock);
+/* Debug builds: the calling thread's record of what it holds. */
+void lock_note_taken(const Lock *lock);
+void lock_note_released(const Lock *lock);
+
+/* Acquire pairs with the release in lock_release. */
+static inline bool lock_try(Lock *lock) {
+  uint32_t expected = 0;
+  if (!cas_acquire(&lock->word, &expected, 1)) return false;
+  if (MESH_DEBUG) lock_note_taken(lock);
+  return true;
+}
+
+static inline void lock_acquire(Lock *lock) {
+  uint32_t expected = 0;
+  if (!cas_acquire(&lock->word, &expected, 1)) lock_wait(lock);
+  if (MESH_DEBUG) lock_note_taken(lock);
+}
+
+static inline void lock_release(Lock *lock) {
+  if (MESH_DEBUG) lock_note_released(lock);
+  if (exchange_release(&lock->word, 0) == 2) lock_wake(lock);
+}
+
+/* In the child of a fork, whose other threads are gone: the caller holds the lock. */
+void lock_reset(Lock *lock);
+
+#endif

@@ -1,0 +1,58 @@
+#include "size_class.h"
+
+#include "magazine.h"
+
+SizeClass size_classes[CLASS_END];
+uint8_t size_class_table[SMALL_MAX / MIN_ALIGN + 1];
+
+/* Bytes of the i-th regular class, i from 0: 16, 32, ..., 128, 160, 192, 224, 256, 320, ... */
+static uint32_t regular_size(unsigned i) {
+  if (i < 8) return (i + 1) * MIN_ALIGN;
+  unsigned doubling = (i - 8) / 4, quarter = (i - 8) % 4;
+  return (5 + quarter) << (5 + doubling);
+}
+
+/* Fewest pages in which slots of this size waste at most 1/16. */
+static uint32_t shortest_span(uint32_t size, size_t page_size) {
+  for (uint32_t pages = 1;; pages++) {
+    size_t bytes = pages * page_size;
+    if (bytes >= size && bytes % size <= bytes / 16) return pages;
+  }
+}
+
+static uint32_t magazine_capacity(uint32_t size) {
+  size_t want = MAGAZINE_BYTES / size;
+  size_t capacity = MAGAZINE_MIN;
+  while (capacity < want && capacity < MAGAZINE_MAX) capacity = magazine_next_capacity(capacity);
+  return (uint32_t)(want < MAGAZINE_MIN ? max_size(want, 2) : capacity);
+}
+
+static void init_class(unsigned c, uint32_t size, size_t page_size) {
+  SizeClass *sc = &size_classes[c];
+  sc->size = size;
+  sc->reciprocal = (((uint64_t)1 << 40) + size - 1) / size;
+  sc->span_pages = shortest_span(size, page_size);
+  sc->slots = (uint32_t)(sc->span_pages * page_size / size);
+  sc->capacity = magazine_capacity(size);
+}
+
+void size_classes_init(size_t page_size) {
+  for (unsigned i = 0; i < CLASS_REGULAR_COUNT; i++)
+    init_class(CLASS_FIRST + i, regular_size(i), page_size);
+  for (unsigned i = 0; i < CLASS_PINNED_COUNT; i++)
+    init_class(CLASS_PINNED_FIRST + i, (uint32_t)PINNED_ALIGN << i, page_size);
+  unsigned c = CLASS_FIRST;
+  for (size_t i = 0; i <= SMALL_MAX / MIN_ALIGN; i++) {
+    if (i * MIN_ALIGN > size_classes[c].size) c++;
+    size_class_table[i] = (uint8_t)c;
+  }
+}
+
+unsigned size_class_aligned(size_t align, size_t size) {
+  if (size > SMALL_MAX || align > SMALL_MAX) return CLASS_NONE;
+  if (align >= PINNED_ALIGN)
+    return CLASS_PINNED_FIRST + log2_ceil(max_size(align, size)) - PINNED_ALIGN_SHIFT;
+  unsigned c = size_class_of(max_size(size, 1));
+  while (size_classes[c].size % align != 0) c++;
+  return c;
+}

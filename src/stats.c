@@ -1,0 +1,42 @@
+#include "stats.h"
+
+#include "global_heap.h"
+#include "init.h"
+#include "meta.h"
+#include "thread_local_heap.h"
+
+static void add_class(HeapStats *s, unsigned c) {
+  ClassHeap *h = &class_heaps[c];
+  const SizeClass *sc = &size_classes[c];
+  size_t in_threads = thread_heaps_cached(c);
+  lock_acquire(&h->lock);
+  size_t taken = h->live, cached = min_size(taken, in_threads + h->cached);
+  size_t span_bytes = pages_to_bytes(sc->span_pages);
+  s->live_bytes += (taken - cached) * sc->size;
+  s->cached_bytes += cached * sc->size;
+  s->free_bytes += (h->spans * (size_t)sc->slots - taken) * sc->size;
+  s->waste_bytes += h->spans * (span_bytes - sc->slots * (size_t)sc->size);
+  s->active_bytes += h->spans * span_bytes;
+  s->spans += h->spans;
+  s->spans_peak += h->spans_peak;
+  s->span_allocs += h->span_allocs;
+  s->span_frees += h->span_frees;
+  s->lock_waits += load_relaxed(&h->lock.waits);
+  lock_release(&h->lock);
+}
+
+void stats_read(HeapStats *s) {
+  *s = (HeapStats){.live_bytes = 0};
+  if (!init_once()) return;
+  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) add_class(s, c);
+  lock_acquire(&arena.lock);
+  s->large_bytes = pages_to_bytes(arena.large_pages);
+  s->large_count = arena.large_count;
+  s->live_bytes += s->large_bytes;
+  s->active_bytes += s->large_bytes;
+  s->dirty_bytes = pages_to_bytes(load_relaxed(&arena.dirty_pages));
+  s->mapped_bytes = pages_to_bytes(arena.committed);
+  s->metadata_bytes = arena_metadata_bytes() + meta_mapped();
+  s->lock_waits += load_relaxed(&arena.lock.waits);
+  lock_release(&arena.lock);
+}

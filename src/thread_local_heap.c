@@ -1,0 +1,284 @@
+#include "thread_local_heap.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "global_heap.h"
+#include "init.h"
+#include "large.h"
+#include "meta.h"
+#include "options.h"
+#include "os.h"
+
+enum {
+  REFILL_FIRST = 8,      /* slots a class first asks for */
+  SHRINK_MS = 200,       /* vectors unused for this long are drained */
+  SLOW_CALLS_A_LOOK = 16, /* slow paths between looks at the clock */
+};
+
+/* What a thread starts on; the first slow path puts a heap of its own in its place. */
+static ThreadLocalHeap empty_heap = {.direct = false};
+/* What a thread ends on: calls from destructors that run after ours leave nothing behind. Also the heap
+ * of every thread in hardened mode. Its vectors are never filled, so threads can share it. */
+static ThreadLocalHeap direct_heap = {.direct = true};
+
+_Thread_local ThreadLocalHeap *thread_heap = &empty_heap;
+
+static struct {
+  Lock lock;
+  ThreadLocalHeap *first; /* (lock) */
+  pthread_key_t key;      /* (C) its destructor drains the heap of an exiting thread */
+  bool has_key;           /* (lock) */
+} heaps = {.lock = LOCK_INIT(RANK_HEAPS)};
+
+Lock *thread_heaps_lock(void) { return &heaps.lock; }
+
+/* ------------------------------------------------------------------------------- birth and death */
+
+static void registry_add(ThreadLocalHeap *heap) {
+  lock_acquire(&heaps.lock);
+  heap->prev = NULL;
+  heap->next = heaps.first;
+  if (heap->next != NULL) heap->next->prev = heap;
+  heaps.first = heap;
+  lock_release(&heaps.lock);
+}
+
+static void registry_remove(ThreadLocalHeap *heap) {
+  lock_acquire(&heaps.lock);
+  if (heap->next != NULL) heap->next->prev = heap->prev;
+  if (heap->prev != NULL) heap->prev->next = heap->next;
+  else heaps.first = heap->next;
+  lock_release(&heaps.lock);
+}
+
+static void drain_magazine(unsigned c, Magazine *m) {
+  if (m == NULL) return;
+  if (m->count > 0) global_heap_drain(c, m->slots, m->count);
+  magazine_delete(m);
+}
+
+static void drain_vector(ThreadLocalHeap *heap, unsigned c) {
+  ShuffleVector *v = &heap->vector[c];
+  Magazine *previous = v->previous;
+  v->previous = NULL;
+  store_relaxed(&heap->behind[c], 0);
+  drain_magazine(c, shuffle_vector_unload(v));
+  drain_magazine(c, previous);
+  heap->refill[c] = REFILL_FIRST;
+}
+
+static void heap_exit(void *arg) {
+  ThreadLocalHeap *heap = arg;
+  thread_heap = &direct_heap;
+  /* Out of the registry first: whoever sums the caches must not read a vector that is being freed. */
+  registry_remove(heap);
+  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) drain_vector(heap, c);
+  meta_free(heap, sizeof *heap);
+}
+
+static void make_key(void) {
+  lock_acquire(&heaps.lock);
+  if (!heaps.has_key) heaps.has_key = pthread_key_create(&heaps.key, heap_exit) == 0;
+  lock_release(&heaps.lock);
+}
+
+static ThreadLocalHeap *heap_new(void) {
+  if (!init_once()) return NULL;
+  if (options.hardened) return &direct_heap;
+  ThreadLocalHeap *heap = meta_alloc(sizeof *heap);
+  if (heap == NULL) return &direct_heap;
+  make_key();
+  memset(heap, 0, sizeof *heap);
+  rng_seed(&heap->rng, options.seed != 0 ? options.seed : os_random());
+  for (unsigned c = 0; c < CLASS_MAP_VALUES; c++) heap->refill[c] = REFILL_FIRST;
+  heap->last_shrink = os_now_ms();
+  registry_add(heap);
+  thread_heap = heap;
+  /* May call calloc, which finds the heap in place. A thread whose destructor cannot be had keeps its
+   * heap until the process ends. */
+  if (heaps.has_key) pthread_setspecific(heaps.key, heap);
+  return heap;
+}
+
+static ThreadLocalHeap *own_heap(void) {
+  ThreadLocalHeap *heap = thread_heap;
+  if (heap == &empty_heap) {
+    heap = heap_new();
+    if (heap != NULL) thread_heap = heap;
+  }
+  return heap;
+}
+
+/* ------------------------------------------------------------------------------------ slow paths */
+
+/* Drains what went unused since the last look. A class is unused if no slow path ran for it and its top
+ * stands where it stood: a guess that costs one refill when it is wrong. */
+static void shrink_unused(ThreadLocalHeap *heap) {
+  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) {
+    ShuffleVector *v = &heap->vector[c];
+    void **top = load_relaxed(&v->top);
+    if (!heap->used[c] && top == heap->seen[c] && top != NULL) drain_vector(heap, c);
+    heap->used[c] = false;
+    heap->seen[c] = load_relaxed(&v->top);
+  }
+}
+
+static void housekeeping(ThreadLocalHeap *heap) {
+  if (++heap->slow_calls % SLOW_CALLS_A_LOOK != 0) return;
+  uint32_t now_ms = os_now_ms();
+  global_heap_tick(now_ms);
+  if (now_ms - heap->last_shrink < SHRINK_MS) return;
+  heap->last_shrink = now_ms;
+  shrink_unused(heap);
+}
+
+/* A larger magazine with the loaded one's slots; false if it has full size or there is no memory. */
+static bool grow_magazine(ShuffleVector *v, unsigned c) {
+  const uint32_t full_size = size_classes[c].capacity;
+  Magazine *old = shuffle_vector_magazine(v);
+  uint32_t capacity = MAGAZINE_MIN;
+  if (old != NULL) {
+    if (old->capacity >= full_size) return false;
+    capacity = (uint32_t)magazine_next_capacity(old->capacity);
+  }
+  Magazine *m = magazine_new(capacity < full_size ? capacity : full_size);
+  if (m == NULL) return false;
+  old = shuffle_vector_unload(v);
+  if (old != NULL) {
+    m->count = old->count;
+    for (uint32_t i = 0; i < old->count; i++) m->slots[i] = old->slots[i];
+    magazine_delete(old);
+  }
+  shuffle_vector_load(v, m);
+  return true;
+}
+
+static void swap_previous(ThreadLocalHeap *heap, unsigned c) {
+  ShuffleVector *v = &heap->vector[c];
+  Magazine *m = v->previous;
+  v->previous = shuffle_vector_unload(v);
+  store_relaxed(&heap->behind[c], (uint16_t)v->previous->count);
+  shuffle_vector_load(v, m);
+}
+
+static void refill(ThreadLocalHeap *heap, unsigned c) {
+  ShuffleVector *v = &heap->vector[c];
+  const uint32_t full_size = size_classes[c].capacity;
+  Magazine *m = shuffle_vector_magazine(v);
+  if (m != NULL && m->capacity == full_size) {
+    Magazine *full = depot_take_full(c, m);
+    if (full != NULL) {
+      shuffle_vector_load(v, full);
+      return;
+    }
+  }
+  size_t want = min_size(heap->refill[c], full_size);
+  if ((m == NULL || m->capacity < want) && !grow_magazine(v, c) && m == NULL) return;
+  m = shuffle_vector_magazine(v);
+  size_t n = global_heap_refill(c, m->slots, min_size(want, m->capacity), m->capacity, &heap->rng);
+  store_relaxed(&v->top, m->slots + n);
+  heap->refill[c] = (uint16_t)min_size(want * 2, full_size);
+}
+
+static void *malloc_direct(unsigned c) {
+  static _Atomic uint32_t serial;
+  Rng rng;
+  rng_seed(&rng, add_relaxed(&serial, 1) ^ (uint64_t)os_now_ns());
+  void *p = NULL;
+  if (init_once() && global_heap_refill(c, &p, 1, 1, &rng) == 1) return p;
+  errno = ENOMEM;
+  return NULL;
+}
+
+void *thread_heap_malloc_class(unsigned c) {
+  ThreadLocalHeap *heap = own_heap();
+  if (heap == NULL || heap->direct) return malloc_direct(c);
+  ShuffleVector *v = &heap->vector[c];
+  void *p = shuffle_vector_pop(v);
+  if (p != NULL) return p;
+  heap->used[c] = true;
+  housekeeping(heap);
+  if (v->previous != NULL && v->previous->count > 0)
+    swap_previous(heap, c);
+  else
+    refill(heap, c);
+  p = shuffle_vector_pop(v);
+  return p != NULL ? p : malloc_direct(c);
+}
+
+void *thread_heap_malloc_slow(size_t size) {
+  if (!init_once()) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  if (size > SMALL_MAX) return large_malloc(size, 1, NULL);
+  return thread_heap_malloc_class(size_class_of(size));
+}
+
+/* Room in a full vector: a larger magazine while they are small, then an exchange with the previous
+ * one or the depot. False when the system has no memory. */
+static bool make_room(ThreadLocalHeap *heap, unsigned c) {
+  ShuffleVector *v = &heap->vector[c];
+  if (grow_magazine(v, c)) return true;
+  Magazine *loaded = shuffle_vector_magazine(v);
+  if (loaded == NULL || loaded->capacity < size_classes[c].capacity) return false;
+  if (v->previous == NULL)
+    v->previous = magazine_new(size_classes[c].capacity);
+  else if (v->previous->count > 0)
+    v->previous = depot_put_full(c, v->previous);
+  if (v->previous == NULL) return false;
+  swap_previous(heap, c);
+  return true;
+}
+
+static void free_small(void *p, unsigned c) {
+  ThreadLocalHeap *heap = own_heap();
+  if (heap != NULL && !heap->direct) {
+    heap->used[c] = true;
+    housekeeping(heap);
+    ShuffleVector *v = &heap->vector[c];
+    if (shuffle_vector_push(v, p)) return;
+    if (make_room(heap, c) && shuffle_vector_push(v, p)) return;
+  }
+  global_heap_drain(c, &p, 1);
+}
+
+void thread_heap_free_slow(void *p) {
+  int saved = errno;
+  unsigned c = arena_contains(p) ? class_at(p) : CLASS_NONE;
+  if (c >= CLASS_FIRST && c < CLASS_END)
+    free_small(p, c);
+  else
+    large_free(p);
+  errno = saved;
+}
+
+void thread_heap_flush(void) {
+  ThreadLocalHeap *heap = thread_heap;
+  if (heap == &empty_heap || heap->direct) return;
+  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++)
+    if (load_relaxed(&heap->vector[c].top) != NULL) drain_vector(heap, c);
+}
+
+/* ------------------------------------------------------------------------------ all threads' heaps */
+
+void thread_heaps_forget_others(void) {
+  ThreadLocalHeap *own = thread_heap;
+  bool registered = own != &empty_heap && !own->direct;
+  heaps.first = registered ? own : NULL;
+  if (registered) own->next = own->prev = NULL;
+}
+
+size_t thread_heaps_cached(unsigned c) {
+  size_t n = 0;
+  lock_acquire(&heaps.lock);
+  for (ThreadLocalHeap *heap = heaps.first; heap != NULL; heap = heap->next) {
+    /* The owner may exchange the magazine between our two loads: then the difference is nonsense. */
+    size_t loaded = shuffle_vector_count(&heap->vector[c]);
+    n += load_relaxed(&heap->behind[c]) + (loaded <= MAGAZINE_MAX ? loaded : 0);
+  }
+  lock_release(&heaps.lock);
+  return n;
+}

@@ -1,0 +1,59 @@
+/* ThreadLocalHeap: a thread's ShuffleVectors, and the fast paths of malloc and free over them. */
+#ifndef MESH_THREAD_LOCAL_HEAP_H
+#define MESH_THREAD_LOCAL_HEAP_H
+
+#include "arena.h"
+#include "shuffle_vector.h"
+
+typedef struct ThreadLocalHeap {
+  /* (T) by class map value. Those of CLASS_NONE and of large blocks stay unused, so that freeing such
+   * an address takes the slow path without a test of its own. */
+  ShuffleVector vector[CLASS_MAP_VALUES];
+  bool direct;                        /* (C) keeps nothing: each call goes to the GlobalHeap */
+  Rng rng;                            /* (T) */
+  uint32_t slow_calls;                /* (T) */
+  uint32_t last_shrink;               /* (T) os_now_ms */
+  uint16_t refill[CLASS_MAP_VALUES];  /* (T) slots to ask for next: doubles with each refill */
+  _Atomic uint16_t behind[CLASS_MAP_VALUES]; /* (T) slots in the previous magazine; read by others */
+  bool used[CLASS_MAP_VALUES];        /* (T) a slow path since the last shrink */
+  void **seen[CLASS_MAP_VALUES];      /* (T) top at the last shrink */
+  struct ThreadLocalHeap *next, *prev; /* (registry lock) */
+} ThreadLocalHeap;
+
+/* Never NULL: a thread starts on a heap whose vectors are all unused. Initial-exec, so that no access
+ * calls the loader (which may allocate). */
+extern _Thread_local ThreadLocalHeap *thread_heap __attribute__((tls_model("initial-exec")));
+
+/* The slow paths. NULL with errno ENOMEM when there is no memory. */
+void *thread_heap_malloc_slow(size_t size);
+void *thread_heap_malloc_class(unsigned c);
+void thread_heap_free_slow(void *p);
+
+/* Gives all of the calling thread's cached slots back to their spans. */
+void thread_heap_flush(void);
+
+/* fork and statistics. */
+Lock *thread_heaps_lock(void);
+/* In the child: the other threads' heaps have no owner any more. */
+void thread_heaps_forget_others(void);
+/* Adds the slots that all threads' vectors of class c hold; approximate while they run. */
+size_t thread_heaps_cached(unsigned c);
+
+static inline void *thread_heap_malloc(size_t size) {
+  if (UNLIKELY(size > SMALL_MAX)) return thread_heap_malloc_slow(size);
+  void *p = shuffle_vector_pop(&thread_heap->vector[size_class_of(size)]);
+  if (UNLIKELY(p == NULL)) return thread_heap_malloc_slow(size);
+  return p;
+}
+
+static inline void thread_heap_free(void *p) {
+  size_t offset = (uintptr_t)p - arena.base;
+  if (UNLIKELY(offset >= load_relaxed(&arena.limit))) {
+    if (p != NULL) thread_heap_free_slow(p);
+    return;
+  }
+  unsigned c = load_relaxed(&arena.class_map[offset >> MAP_UNIT_SHIFT]);
+  if (UNLIKELY(!shuffle_vector_push(&thread_heap->vector[c], p))) thread_heap_free_slow(p);
+}
+
+#endif
