@@ -134,6 +134,37 @@ uint32_t arena_alloc(size_t pages, size_t align, unsigned head_class, unsigned t
   return page;
 }
 
+static uint32_t alloc_spans_locked(uint32_t span_pages, size_t *count, PageContent *content) {
+  const size_t want = *count;
+  for (int state = RUN_DIRTY; state <= RUN_CLEAN; state++) {
+    *content = state == RUN_DIRTY ? PAGES_DIRTY : PAGES_ZERO;
+    for (*count = want;; *count = 1) {
+      uint32_t page = page_run_take((uint32_t)(*count * span_pages), 1, 0, (RunState)state);
+      if (page != 0) return page;
+      if (*count == 1) break;
+    }
+  }
+  *count = want;
+  uint32_t page = raise_frontier((uint32_t)(want * span_pages), 1);
+  if (page != 0 || want == 1) return page;
+  *count = 1;
+  return raise_frontier(span_pages, 1);
+}
+
+uint32_t arena_alloc_spans(unsigned size_class, size_t *count, PageContent *content) {
+  const uint32_t span_pages = size_classes[size_class].span_pages;
+  lock_acquire(&arena.lock);
+  uint32_t page = alloc_spans_locked(span_pages, count, content);
+  if (page != 0) {
+    mark(page, *count * span_pages, size_class);
+    count_used(*count * span_pages, 0);
+  }
+  lock_release(&arena.lock);
+  if (page != 0 || load_relaxed(&arena.dirty_pages) == 0) return page;
+  *count = 1;
+  return arena_alloc(span_pages, 1, size_class, size_class, content);
+}
+
 static void free_locked(uint32_t page, size_t pages, RunState state, uint32_t now_ms) {
   mark(page, pages, CLASS_NONE);
   count_used(0, pages);

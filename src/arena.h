@@ -78,6 +78,9 @@ typedef enum PageContent {
  * frontier rises. */
 uint32_t arena_alloc(size_t pages, size_t align, unsigned head_class, unsigned tail_class,
                      PageContent *content);
+/* One to `*count` adjacent spans of a small class; *count is how many it got. A dirty run for one is
+ * taken before a clean run for all: resident pages are used before more become so. */
+uint32_t arena_alloc_spans(unsigned size_class, size_t *count, PageContent *content);
 void arena_free(uint32_t page, size_t pages);
 /* Frees `count` spans of `pages` pages each under one lock. */
 void arena_free_spans(const uint32_t *page, size_t count, size_t pages);

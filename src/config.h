@@ -63,9 +63,10 @@ enum {
 
 /* Dirty page runs wait this long for reuse before they go back to the system. */
 #define PURGE_DELAY_MS 100
-/* ... and never exceed the larger of this and 1/PURGE_SHARE of what is in use. */
-#define PURGE_KEEP_MIN (4 * MIB)
-#define PURGE_SHARE 8
+/* ... and never exceed the larger of this and 1/PURGE_SHARE of what is in use: dirty pages are
+ * used first, so they add to the peak only as far as they do not fit, and the delay bounds them soon. */
+#define PURGE_KEEP_MIN (64 * MIB)
+#define PURGE_SHARE 1
 
 /* Full magazines in the depot: at most this share of the live heap over all classes, ... */
 #define DEPOT_SHARE 16

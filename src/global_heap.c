@@ -67,8 +67,7 @@ static bool grow(ClassHeap *h, unsigned c, size_t want) {
   size_t populate = populate_pages(h, sc);
   size_t spans = max_size(1, max_size(want / sc->slots, populate / sc->span_pages));
   PageContent content;
-  uint32_t page = arena_alloc(spans * sc->span_pages, 1, c, c, &content);
-  if (page == 0 && spans > 1) page = arena_alloc((spans = 1) * sc->span_pages, 1, c, c, &content);
+  uint32_t page = arena_alloc_spans(c, &spans, &content);
   if (page == 0) return false;
   if (content == PAGES_ZERO && populate > 0)
     os_populate(page_address(page), pages_to_bytes(spans * sc->span_pages));
@@ -90,12 +89,12 @@ size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng 
   while (n < want) {
     uint32_t page = fullest_partial(h);
     if (page == 0) {
-      if (n > 0 || !grow(h, c, want)) break;
+      if (!grow(h, c, want - n)) break;
       continue;
     }
     MiniHeap *mh = miniheap_of(page);
     if (mh->bin == BIN_FRESH) h->fresh_idle = false;
-    n += miniheap_take(mh, page_address(page), out + n, n, room - n, rng);
+    n += miniheap_take(mh, page_address(page), out + n, room - n, rng);
     miniheap_assert_state(mh);
     rebin(h, page, mh);
   }

@@ -71,9 +71,9 @@ static inline unsigned miniheap_shift(size_t page_size) {
 void miniheap_init(MiniHeap *mh, uint32_t page, unsigned size_class);
 
 /* Sets the bits of up to `room` free slots, chosen at random if not all fit, and stores their addresses
- * at out[0..], each exchanged with a random one of out[-held..]: with all earlier ones shuffled, so is
- * the whole. Returns how many. `base` is the address of slot 0. */
-size_t miniheap_take(MiniHeap *mh, char *base, void **out, size_t held, size_t room, Rng *rng);
+ * at `out` in random order. Returns how many. `base` is the address of slot 0. The order is random within
+ * the span alone: all that meshing needs, and a program's next objects stay on one page. */
+size_t miniheap_take(MiniHeap *mh, char *base, void **out, size_t room, Rng *rng);
 
 /* The list a head belongs in by its occupancy; BIN_NONE if full. */
 static inline uint8_t miniheap_bin(const MiniHeap *mh) {
