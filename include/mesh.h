@@ -1,4 +1,5 @@
-/* libmesh's own interface, beside the standard malloc family. */
+/* libmesh's own interface, beside the standard malloc family. A program that may run without libmesh
+ * declares these functions weak and tests them for NULL before the call. */
 #ifndef MESH_H
 #define MESH_H
 
@@ -7,6 +8,26 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Reads, writes or does something by name, with the signature of jemalloc's mallctl: `old` and `old_len`
+ * receive a value (either may be NULL), `new_value` and `new_len` give one. Returns 0, or
+ *   ENOENT  no such name
+ *   EINVAL  a value of the wrong length
+ *   EPERM   a write to what is read-only
+ *
+ *   mesh.compact        -              meshes all that can be meshed and purges, now. Reads (size_t) the
+ *                                      pages of the system's that were given back.
+ *   mesh.scavenge       -              purges free pages, now, without meshing
+ *   mesh.check_period   unsigned, r/w  least time between mesh passes, ms; 0 turns meshing off
+ *   stats.allocated     size_t         bytes in objects that the program holds
+ *   stats.active        size_t         bytes in pages of spans and large blocks, each page counted once
+ *                                      however many spans share it
+ *   stats.resident      size_t         bytes of physical memory: active, free pages not yet purged, metadata
+ *   stats.mapped        size_t         bytes of address space in use
+ *   stats.metadata      size_t         bytes of libmesh's own tables
+ *   stats.meshed        size_t         bytes released by meshing at present
+ */
+int mesh_mallctl(const char *name, void *old, size_t *old_len, void *new_value, size_t new_len);
 
 #ifdef __cplusplus
 }

@@ -178,6 +178,12 @@ void arena_free(uint32_t page, size_t pages) {
   lock_release(&arena.lock);
 }
 
+void arena_free_fresh(uint32_t page, size_t pages) {
+  lock_acquire(&arena.lock);
+  free_locked(page, pages, RUN_CLEAN, 0);
+  lock_release(&arena.lock);
+}
+
 void arena_free_spans(const uint32_t *page, size_t count, size_t pages) {
   uint32_t now_ms = os_now_ms();
   lock_acquire(&arena.lock);

@@ -82,6 +82,8 @@ uint32_t arena_alloc(size_t pages, size_t align, unsigned head_class, unsigned t
  * taken before a clean run for all: resident pages are used before more become so. */
 uint32_t arena_alloc_spans(unsigned size_class, size_t *count, PageContent *content);
 void arena_free(uint32_t page, size_t pages);
+/* Frees a span whose pages were just mapped anew. */
+void arena_free_fresh(uint32_t page, size_t pages);
 /* Frees `count` spans of `pages` pages each under one lock. */
 void arena_free_spans(const uint32_t *page, size_t count, size_t pages);
 

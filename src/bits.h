@@ -50,4 +50,13 @@ static inline size_t bitmap_next(const uint64_t *map, size_t bits, size_t from) 
   return w * 64 + lowest_bit(word);
 }
 
+/* Writes the `bits` bits of `from` at bit `at` of `map`, all of whose bits from `at` on are 0. */
+static inline void bitmap_append(uint64_t *map, size_t at, const uint64_t *from, size_t bits) {
+  for (size_t w = 0; w < bitmap_words(bits); w++, at += 64) {
+    uint64_t word = from[w] & bitmap_word_mask(bits, w);
+    map[at / 64] |= word << (at % 64);
+    if (at % 64 != 0 && word >> (64 - at % 64) != 0) map[at / 64 + 1] |= word >> (64 - at % 64);
+  }
+}
+
 #endif

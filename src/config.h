@@ -79,4 +79,21 @@ enum {
 /* ... while there are fewer such blocks than this: each costs two kernel mappings. */
 #define MOVED_BLOCKS_MAX 1024
 
+/* ---- Meshing ---- */
+
+/* Least time between passes over a class, ms. */
+#define MESH_PERIOD_MS 100
+/* A span is left alone until nothing was drained into it for this long, ms: it may yet become empty. */
+#define MESH_SETTLE_MS 100
+/* A pass over a class starts only if this many bytes, and this share of the class's pages, are more than
+ * its live slots need. */
+#define MESH_GAIN_MIN (256 * KIB)
+#define MESH_GAIN_SHARE 16
+/* Longest increment of work done in a call of the program's, ns; it may overrun by one batch. */
+#define MESH_INCREMENT_NS 400000
+/* An increment in a call that the program waits for is followed by this many times as long without. */
+#define MESH_DUTY 8
+/* Longest wait after passes that released little, ms. */
+#define MESH_BACKOFF_MAX_MS 10000
+
 #endif

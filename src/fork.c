@@ -3,16 +3,18 @@
 #include <pthread.h>
 
 #include "global_heap.h"
+#include "mesh_pass.h"
 #include "meta.h"
 #include "thread_local_heap.h"
 
-enum { LOCK_COUNT = 1 + CLASS_END + 2 };
+enum { LOCK_COUNT = 2 + CLASS_END + 2 };
 
 /* The i-th lock in rank order. */
 static Lock *lock_table(unsigned i) {
   if (i == 0) return thread_heaps_lock();
-  if (i <= CLASS_END) return &class_heaps[i - 1].lock;
-  return i == CLASS_END + 1 ? &arena.lock : meta_lock();
+  if (i == 1) return mesh_pass_lock();
+  if (i < 2 + CLASS_END) return &class_heaps[i - 2].lock;
+  return i == 2 + CLASS_END ? &arena.lock : meta_lock();
 }
 
 static void prepare(void) {

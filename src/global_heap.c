@@ -1,48 +1,14 @@
 #include "global_heap.h"
 
+#include "group_drain.h"
 #include "options.h"
 #include "os.h"
+#include "span_trim.h"
 
 enum { TICK_MS = 50, DRAIN_BATCH = 32, PREFETCH_AHEAD = 8 };
 
-ClassHeap class_heaps[CLASS_END];
-
 static _Atomic size_t depot_bytes;   /* (~) in full magazines, over all classes */
 static _Atomic uint32_t last_tick;   /* (~) os_now_ms */
-
-void global_heap_init(void) {
-  for (unsigned c = 0; c < CLASS_END; c++) class_heaps[c].lock.rank = RANK_CLASS + c;
-}
-
-/* ------------------------------------------------------------------------------ span lists (S) */
-
-static void bin_insert(ClassHeap *h, uint32_t page, MiniHeap *mh, uint8_t bin) {
-  mh->bin = bin;
-  mh->prev = 0;
-  mh->next = h->bin[bin];
-  if (mh->next != 0) miniheap_of(mh->next)->prev = page;
-  h->bin[bin] = page;
-}
-
-static void bin_remove(ClassHeap *h, MiniHeap *mh) {
-  if (mh->next != 0) miniheap_of(mh->next)->prev = mh->prev;
-  if (mh->prev != 0) miniheap_of(mh->prev)->next = mh->next;
-  else h->bin[mh->bin] = mh->next;
-  mh->bin = BIN_NONE;
-}
-
-static void rebin(ClassHeap *h, uint32_t page, MiniHeap *mh) {
-  uint8_t bin = miniheap_bin(mh);
-  if (bin == mh->bin) return;
-  if (mh->bin != BIN_NONE) bin_remove(h, mh);
-  if (bin != BIN_NONE) bin_insert(h, page, mh, bin);
-}
-
-static uint32_t fullest_partial(const ClassHeap *h) {
-  for (unsigned b = OCCUPANCY_BINS; b-- > 0;)
-    if (h->bin[b] != 0) return h->bin[b];
-  return h->bin[BIN_FRESH];
-}
 
 /* -------------------------------------------------------------------------------------- refill */
 
@@ -50,7 +16,7 @@ static void span_init(uint32_t page, unsigned c) {
   miniheap_init(miniheap_of(page), page, c);
   for (uint32_t i = 1; i < size_classes[c].span_pages; i++) {
     MiniHeap *tail = miniheap_of(page + i);
-    tail->offset = (uint16_t)i;
+    tail->offset = (uint8_t)i;
     tail->size_class = (uint8_t)c;
   }
 }
@@ -94,6 +60,7 @@ size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng 
     }
     MiniHeap *mh = miniheap_of(page);
     if (mh->bin == BIN_FRESH) h->fresh_idle = false;
+    span_untrim(h, mh);
     n += miniheap_take(mh, page_address(page), out + n, room - n, rng);
     miniheap_assert_state(mh);
     rebin(h, page, mh);
@@ -125,13 +92,18 @@ static void drain_slot(ClassHeap *h, const SizeClass *sc, void *slot, uint32_t n
   uint32_t i = slot_index(sc, offset);
   if (UNLIKELY(i * (size_t)sc->size != offset || i >= sc->slots)) mesh_fatal("invalid free of", slot);
   if (UNLIKELY(!bitmap_get(mh->bitmap, i))) mesh_fatal("double free of", slot);
-  bitmap_clear(mh->bitmap, i);
   mh->stamp = now_ms;
+  if (UNLIKELY(mh->frame != 0)) {
+    group_drain(h, page, i, now_ms);
+    return;
+  }
+  bitmap_clear(mh->bitmap, i);
   if (--mh->live > 0) {
     rebin(h, page, mh);
     return;
   }
-  if (mh->bin != BIN_NONE) bin_remove(h, mh);
+  bin_remove(h, mh);
+  span_untrim(h, mh);
   empty->page[empty->count++] = page;
   if (empty->count == DRAIN_BATCH) free_empty_spans(h, empty, sc->span_pages);
 }

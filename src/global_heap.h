@@ -3,29 +3,7 @@
 #ifndef MESH_GLOBAL_HEAP_H
 #define MESH_GLOBAL_HEAP_H
 
-#include "arena.h"
-#include "magazine.h"
-
-typedef struct ClassHeap {
-  _Alignas(CACHE_LINE) Lock lock;  /* (S) is this lock */
-  uint32_t bin[SPAN_BINS];         /* (S) lists of partial spans, by occupancy; 0 ends */
-  bool fresh_idle;                 /* (S) no fresh span was used since the last tick */
-  uint32_t spans;                  /* (S) */
-  uint32_t spans_peak;             /* (S) */
-  uint64_t live;                   /* (S) bits set: slots that programs or caches have */
-  uint64_t span_allocs, span_frees; /* (S) since the start */
-
-  Magazine *full;                  /* (S) the depot: full-size magazines with slots ... */
-  _Atomic uint32_t full_count;     /* (S), read by all as a hint */
-  uint32_t full_low;               /* (S) fewest of them since the last look: those have not moved */
-  Magazine *vacant;                /* (S) ... and without */
-  uint32_t vacant_count;           /* (S) */
-  uint64_t cached;                 /* (S) slots in the full magazines */
-} ClassHeap;
-
-extern ClassHeap class_heaps[CLASS_END];
-
-void global_heap_init(void);
+#include "class_heap.h"
 
 /* Takes at least one and up to `room` free slots of class `c`, stopping at the first span after which
  * there are `want`, and stores them at `out` in random order. 0 when the system has no memory. */

@@ -13,7 +13,7 @@ bool init_slow(void) {
   if (!load_relaxed(&init_done)) {
     options_read();
     if (arena_init()) {
-      global_heap_init();
+      class_heaps_init();
       store_release(&init_done, true);
       /* As early as can be: handlers run in reverse order before a fork, so that others' handlers,
        * which may allocate, have run when ours takes the locks. May itself allocate. */

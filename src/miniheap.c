@@ -5,8 +5,9 @@
 void miniheap_init(MiniHeap *mh, uint32_t page, unsigned size_class) {
   const SizeClass *sc = &size_classes[size_class];
   mh->next = mh->prev = 0;
-  mh->pages = sc->span_pages;
+  mh->frame = 0;
   mh->offset = 0;
+  mh->trimmed = 0;
   mh->size_class = (uint8_t)size_class;
   mh->bin = BIN_NONE;
   mh->live = 0;

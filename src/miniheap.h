@@ -33,15 +33,16 @@ enum {
 
 typedef struct MiniHeap {
   uint32_t next, prev;  /* (S) page numbers in the list of its bin; 0 ends it */
-  uint32_t pages;       /* (C while a span) */
-  uint16_t offset;      /* (C while a span) pages from the head; 0 in the head itself */
+  uint32_t frame;       /* (S and A) page whose offset in the memfd the span is mapped at; 0 if anonymous */
+  uint8_t offset;       /* (C while a span) pages from the head; 0 in the head itself */
+  uint8_t trimmed;      /* (S) pages without a live slot that were purged since the last refill */
   uint8_t size_class;   /* (C while a span) */
   uint8_t bin;          /* (S) list it is in, or BIN_NONE */
   uint16_t live;        /* (S) bits set */
   uint16_t slots;       /* (C while a span) */
-  uint32_t stamp;       /* (S) os_now_ms of the last drain into it */
+  uint32_t stamp;       /* (S) os_now_ms of the last drain into it; 0 if none since it was trimmed */
   uint32_t group_next;  /* (S) next member of its mesh group, a ring; its own page if in none */
-  uint32_t leader;      /* (S) page whose arena offset is the frame's offset; its own page if in no group */
+  uint32_t leader;      /* (S) page of its mesh group's leader; its own page if in no group */
   uint64_t bitmap[];    /* (S) one bit a slot, set from before the slot can reach a program until drained */
 } MiniHeap;
 _Static_assert(sizeof(MiniHeap) == 32, "header and the bitmap of a 4 KiB page fill a cache line");

@@ -33,6 +33,39 @@ bool os_move_pages(void *from, size_t from_size, void *to, size_t to_size);
 /* Fresh zeroed private memory where nothing is mapped; false if somebody else was quicker. */
 bool os_fill_hole(void *addr, size_t size);
 
+/* ---- Meshing ---- */
+
+/* A memfd of `size` bytes, all hole, mapped shared and writable as one window; pages that are touched
+ * in it are shared with whatever is aliased to them. The window is not inherited by a child of fork.
+ * Stores the descriptor, moved high and closed on exec. NULL where the kernel cannot. */
+void *os_window_open(size_t size, int *fd);
+void os_window_close(void *window, size_t size, int fd);
+/* Maps the window's pages at `window` also at `addr`, in the place of whatever is there. Works on the
+ * mapping, so that it does not matter what the program has done to the descriptor. */
+bool os_alias(void *window, size_t size, void *addr);
+/* Frees the file's pages below this part of the window; all aliases read zero afterwards. */
+bool os_punch(void *window, size_t size);
+/* userfaultfd. `user_only`: stores by the kernel on the program's behalf fail with EFAULT instead of
+ * waiting, which needs no privilege. -1 where the kernel will not. */
+int os_uffd_open(bool user_only);
+/* Stores to the pages wait from now on, until os_uffd_wake once the pages were mapped anew, or
+ * os_uffd_unprotect. Pages that are not there yet must be touched before. */
+bool os_uffd_protect(int fd, void *addr, size_t size);
+bool os_uffd_unprotect(int fd, void *addr, size_t size);
+void os_uffd_wake(int fd, void *addr, size_t size);
+/* The descriptor is still a userfaultfd: programs close numbers that they do not know. */
+bool os_uffd_is_open(int fd);
+void os_close(int fd);
+
+/* Makes pages read-only, or writable again. */
+bool os_set_writable(void *addr, size_t size, bool writable);
+
+/* vm.max_map_count; 65530 where it cannot be read. */
+size_t os_max_map_count(void);
+/* Blocks all signals of the calling thread for the time of a batch; the set is for os_signals_restore. */
+void os_signals_block(uint64_t *saved);
+void os_signals_restore(const uint64_t *saved);
+
 /* Milliseconds of a monotonic clock, to a few ms; wraps after 49 days. */
 uint32_t os_now_ms(void);
 /* Nanoseconds of a monotonic clock. */

@@ -1,20 +1,23 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/userfaultfd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include "bits.h"
+#include "os_syscall.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -40,17 +43,16 @@ static bool succeeded(int saved_errno, long result) {
   return result == 0;
 }
 
-/* Pages mapped now: the first number in /proc/self/statm; 0 where it cannot be read. */
-static size_t pages_mapped(void) {
+/* The number that a file of /proc starts with; 0 where it cannot be read. */
+static size_t read_number(const char *path) {
   char text[64];
-  int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  int fd = (int)raw_syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
-  ssize_t n = read(fd, text, sizeof text - 1);
-  close(fd);
-  size_t pages = 0;
-  for (ssize_t i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++)
-    pages = pages * 10 + (size_t)(text[i] - '0');
-  return pages;
+  long n = raw_syscall(SYS_read, fd, text, sizeof text - 1);
+  raw_syscall(SYS_close, fd);
+  size_t x = 0;
+  for (long i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++) x = x * 10 + (size_t)(text[i] - '0');
+  return x;
 }
 
 size_t os_address_space_left(void) {
@@ -58,7 +60,7 @@ size_t os_address_space_left(void) {
   struct rlimit limit;
   size_t left = SIZE_MAX;
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    size_t used = pages_mapped() * os_page_size();
+    size_t used = read_number("/proc/self/statm") * os_page_size();
     left = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
   }
   errno = saved;
@@ -123,27 +125,19 @@ uint64_t os_random(void) {
 }
 
 void os_futex_wait(uint32_t *word, uint32_t expected) {
-  int saved = errno;
-  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
-  errno = saved;
+  raw_syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL);
 }
 
-void os_futex_wake(uint32_t *word, int count) {
-  int saved = errno;
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
-  errno = saved;
-}
+void os_futex_wake(uint32_t *word, int count) { raw_syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count); }
 
 void os_write(int fd, const char *text, size_t length) {
-  int saved = errno;
   while (length > 0) {
-    ssize_t n = write(fd, text, length);
-    if (n < 0 && errno == EINTR) continue;
+    long n = raw_syscall(SYS_write, fd, text, length);
+    if (n == -EINTR) continue;
     if (n <= 0) break;
     text += n;
     length -= (size_t)n;
   }
-  errno = saved;
 }
 
 void os_abort(void) { abort(); }
@@ -155,4 +149,148 @@ const char *os_getenv(const char *name) {
   for (char **e = environ; *e != NULL; e++)
     if (strncmp(*e, name, length) == 0 && (*e)[length] == '=') return *e + length + 1;
   return NULL;
+}
+
+/* ------------------------------------------------------------------------------------- meshing */
+
+/* Since Linux 6.3; older headers do not have it. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+static int memfd(void) {
+  long fd = raw_syscall(SYS_memfd_create, "libmesh", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  if (fd == -EINVAL) fd = raw_syscall(SYS_memfd_create, "libmesh", MFD_CLOEXEC);
+  return (int)fd;
+}
+
+/* Out of the way of programs that expect the lowest numbers for themselves. */
+static int move_high(int fd) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return fd;
+  long lowest = limit.rlim_cur > 1u << 20 ? 1 << 20 : (long)limit.rlim_cur;
+  long high = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, lowest - lowest / 8);
+  if (high < 0) return fd;
+  raw_syscall(SYS_close, fd);
+  return (int)high;
+}
+
+/* Growing a file past the limit would raise SIGXFSZ. */
+static bool file_size_allowed(size_t size) {
+  struct rlimit limit;
+  return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= size;
+}
+
+void *os_window_open(size_t size, int *fd) {
+  if (!file_size_allowed(size)) return NULL;
+  int file = memfd();
+  if (file < 0) return NULL;
+  void *window = MAP_FAILED;
+  int saved = errno;
+  if (ftruncate(file, (off_t)size) == 0)
+    window = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
+  if (window != MAP_FAILED && madvise(window, size, MADV_DONTFORK) != 0) {
+    munmap(window, size);
+    window = MAP_FAILED;
+  }
+  errno = saved;
+  if (window == MAP_FAILED) {
+    raw_syscall(SYS_close, file);
+    return NULL;
+  }
+  *fd = move_high(file);
+  return window;
+}
+
+void os_window_close(void *window, size_t size, int fd) {
+  os_unmap(window, size);
+  if (fd >= 0) raw_syscall(SYS_close, fd);
+}
+
+bool os_alias(void *window, size_t size, void *addr) {
+  int saved = errno;
+  void *p = mremap(window, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, addr);
+  errno = saved;
+  return p == addr;
+}
+
+bool os_punch(void *window, size_t size) { return succeeded(errno, madvise(window, size, MADV_REMOVE)); }
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
+#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
+#endif
+#ifndef USERFAULTFD_IOC_NEW
+#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+#endif
+
+/* The system call, or the device, whose permissions an administrator may have opened. */
+static long uffd_new(bool user_only) {
+  const int flags = O_CLOEXEC | O_NONBLOCK | (user_only ? UFFD_USER_MODE_ONLY : 0);
+  long fd = raw_syscall(SYS_userfaultfd, flags);
+  if (fd >= 0 || user_only) return fd;
+  long device = raw_syscall(SYS_openat, AT_FDCWD, "/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+  if (device < 0) return fd;
+  fd = raw_syscall(SYS_ioctl, device, USERFAULTFD_IOC_NEW, flags);
+  raw_syscall(SYS_close, device);
+  return fd;
+}
+
+int os_uffd_open(bool user_only) {
+  long fd = uffd_new(user_only);
+  if (fd < 0) return -1;
+  struct uffdio_api api = {.api = UFFD_API,
+                           .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM};
+  if (raw_syscall(SYS_ioctl, fd, UFFDIO_API, &api) == 0) return move_high((int)fd);
+  raw_syscall(SYS_close, fd);
+  return -1;
+}
+
+bool os_uffd_protect(int fd, void *addr, size_t size) {
+  const struct uffdio_range range = {.start = (uintptr_t)addr, .len = size};
+  struct uffdio_register reg = {.range = range, .mode = UFFDIO_REGISTER_MODE_WP};
+  if (raw_syscall(SYS_ioctl, fd, UFFDIO_REGISTER, &reg) != 0) return false;
+  struct uffdio_writeprotect protect = {.range = range, .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+  if (raw_syscall(SYS_ioctl, fd, UFFDIO_WRITEPROTECT, &protect) == 0) return true;
+  os_uffd_unprotect(fd, addr, size);
+  return false;
+}
+
+bool os_uffd_unprotect(int fd, void *addr, size_t size) {
+  struct uffdio_range range = {.start = (uintptr_t)addr, .len = size};
+  return raw_syscall(SYS_ioctl, fd, UFFDIO_UNREGISTER, &range) == 0;
+}
+
+void os_uffd_wake(int fd, void *addr, size_t size) {
+  struct uffdio_range range = {.start = (uintptr_t)addr, .len = size};
+  raw_syscall(SYS_ioctl, fd, UFFDIO_WAKE, &range);
+}
+
+bool os_uffd_is_open(int fd) {
+  /* A second handshake is an error of its own kind; anything but a userfaultfd does not know the call. */
+  struct uffdio_api api = {.api = UFFD_API};
+  long result = raw_syscall(SYS_ioctl, fd, UFFDIO_API, &api);
+  return result != -EBADF && result != -ENOTTY;
+}
+
+void os_close(int fd) { raw_syscall(SYS_close, fd); }
+
+bool os_set_writable(void *addr, size_t size, bool writable) {
+  return succeeded(errno, mprotect(addr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ));
+}
+
+size_t os_max_map_count(void) {
+  size_t count = read_number("/proc/sys/vm/max_map_count");
+  return count > 0 ? count : 65530;
+}
+
+void os_signals_block(uint64_t *saved) {
+  const uint64_t all = ~(uint64_t)0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, saved, sizeof all);
+}
+
+void os_signals_restore(const uint64_t *saved) {
+  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, saved, NULL, sizeof *saved);
 }

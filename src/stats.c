@@ -1,5 +1,6 @@
 #include "stats.h"
 
+#include "arena_mesh.h"
 #include "global_heap.h"
 #include "init.h"
 #include "meta.h"
@@ -11,12 +12,14 @@ static void add_class(HeapStats *s, unsigned c) {
   size_t in_threads = thread_heaps_cached(c);
   lock_acquire(&h->lock);
   size_t taken = h->live, cached = min_size(taken, in_threads + h->cached);
-  size_t span_bytes = pages_to_bytes(sc->span_pages);
+  size_t span_bytes = pages_to_bytes(sc->span_pages), physical = h->spans - h->members;
   s->live_bytes += (taken - cached) * sc->size;
   s->cached_bytes += cached * sc->size;
-  s->free_bytes += (h->spans * (size_t)sc->slots - taken) * sc->size;
-  s->waste_bytes += h->spans * (span_bytes - sc->slots * (size_t)sc->size);
-  s->active_bytes += h->spans * span_bytes;
+  s->free_bytes += (physical * sc->slots - taken) * sc->size;
+  s->waste_bytes += physical * (span_bytes - sc->slots * (size_t)sc->size);
+  s->active_bytes += physical * span_bytes;
+  s->meshed_bytes += h->members * span_bytes;
+  s->trimmed_bytes += pages_to_bytes(h->trimmed_pages);
   s->spans += h->spans;
   s->spans_peak += h->spans_peak;
   s->span_allocs += h->span_allocs;
@@ -39,4 +42,8 @@ void stats_read(HeapStats *s) {
   s->metadata_bytes = arena_metadata_bytes() + meta_mapped();
   s->lock_waits += load_relaxed(&arena.lock.waits);
   lock_release(&arena.lock);
+  s->active_bytes -= s->trimmed_bytes;
+  s->resident_bytes = s->active_bytes + s->dirty_bytes + s->metadata_bytes;
+  s->maps = arena_mesh_maps();
+  s->page_bytes = arena.page_size;
 }

@@ -13,7 +13,10 @@ typedef struct HeapStats {
   size_t large_bytes;    /* the part of live_bytes in large blocks */
   size_t large_count;
   size_t dirty_bytes;    /* in free pages that are still resident */
-  size_t active_bytes;   /* in pages of spans and large blocks */
+  size_t active_bytes;   /* in pages of spans and large blocks, each physical page once */
+  size_t meshed_bytes;   /* that spans would have of their own but for meshing */
+  size_t trimmed_bytes;  /* in pages of spans that were purged because no live slot touches them */
+  size_t resident_bytes; /* active, dirty, metadata: what the kernel should count */
   size_t mapped_bytes;   /* of address space made usable for pages */
   size_t metadata_bytes; /* taken for tables, heaps and magazines */
   size_t spans;          /* now, ... */
@@ -21,6 +24,8 @@ typedef struct HeapStats {
   size_t span_allocs;    /* ... and since the start */
   size_t span_frees;
   size_t lock_waits;     /* times a thread slept for a lock */
+  size_t page_bytes;     /* of a page */
+  size_t maps;           /* kernel mappings in the arena */
 } HeapStats;
 
 void stats_read(HeapStats *s);

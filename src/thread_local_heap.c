@@ -7,6 +7,7 @@
 #include "global_heap.h"
 #include "init.h"
 #include "large.h"
+#include "mesh_pass.h"
 #include "meta.h"
 #include "options.h"
 #include "os.h"
@@ -125,13 +126,19 @@ static void shrink_unused(ThreadLocalHeap *heap) {
   }
 }
 
+void thread_heap_shrink(uint32_t now_ms) {
+  ThreadLocalHeap *heap = thread_heap;
+  if (heap == &empty_heap || heap->direct || now_ms - heap->last_shrink < SHRINK_MS) return;
+  heap->last_shrink = now_ms;
+  shrink_unused(heap);
+}
+
 static void housekeeping(ThreadLocalHeap *heap) {
   if (++heap->slow_calls % SLOW_CALLS_A_LOOK != 0) return;
   uint32_t now_ms = os_now_ms();
   global_heap_tick(now_ms);
-  if (now_ms - heap->last_shrink < SHRINK_MS) return;
-  heap->last_shrink = now_ms;
-  shrink_unused(heap);
+  mesh_pass_tick(now_ms);
+  thread_heap_shrink(now_ms);
 }
 
 /* A larger magazine with the loaded one's slots; false if it has full size or there is no memory. */

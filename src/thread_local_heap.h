@@ -29,6 +29,8 @@ void *thread_heap_malloc_slow(size_t size);
 void *thread_heap_malloc_class(unsigned c);
 void thread_heap_free_slow(void *p);
 
+/* Drains the calling thread's vectors that went unused since the last time, if that is long enough. */
+void thread_heap_shrink(uint32_t now_ms);
 /* Gives all of the calling thread's cached slots back to their spans. */
 void thread_heap_flush(void);
 

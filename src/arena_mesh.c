@@ -1,0 +1,193 @@
+#include "arena_mesh.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "barrier.h"
+#include "options.h"
+#include "os.h"
+
+static struct {
+  char *window;       /* (mesh lock) NULL until the first use */
+  size_t size;        /* (mesh lock) bytes */
+  int fd;             /* (mesh lock) may be closed by the program at any time: see arena_mesh_fork */
+  uint64_t *busy;     /* (A) one bit for each page at which a frame begins */
+  bool impossible;    /* (mesh lock) */
+  size_t boundaries;  /* (A) places in the arena where one mapping ends and the next begins */
+  size_t maps_limit;  /* (C after open) */
+} mesh;
+
+/* ---------------------------------------------------------------------------------- the window */
+
+static bool open_window(void) {
+  size_t size = pages_to_bytes(arena.pages_reserved);
+  uint64_t *busy = os_map(round_up(arena.pages_reserved / 8 + 8, arena.page_size));
+  if (busy == NULL) return false;
+  mesh.window = os_window_open(size, &mesh.fd);
+  if (mesh.window == NULL) {
+    os_unmap(busy, round_up(arena.pages_reserved / 8 + 8, arena.page_size));
+    return false;
+  }
+  mesh.busy = busy;
+  mesh.size = size;
+  mesh.maps_limit = options.max_maps != 0 ? options.max_maps : os_max_map_count() / 4 * 3;
+  return true;
+}
+
+bool arena_mesh_open(void) {
+  if (mesh.impossible) return false;
+  if (barrier_kind() == BARRIER_OFF) return false;
+  if (mesh.window != NULL) return true;
+  mesh.impossible = !open_window();
+  return !mesh.impossible;
+}
+
+static char *frame_address(uint32_t frame) { return mesh.window + pages_to_bytes(frame); }
+
+/* The window's own page table entries stay: without them a frame that nobody has touched since it was
+ * made would be in no page table, and Pss would not count it. */
+void arena_mesh_rest(void) { barrier_rest(); }
+
+/* ------------------------------------------------------------------------- frames and mappings */
+
+bool arena_mesh_claim_frame(uint32_t page) {
+  lock_acquire(&arena.lock);
+  bool free_frame = !bitmap_get(mesh.busy, page);
+  bitmap_set(mesh.busy, page);
+  lock_release(&arena.lock);
+  return free_frame;
+}
+
+void arena_mesh_release_frame(uint32_t frame, uint32_t pages) {
+  os_punch(frame_address(frame), pages_to_bytes(pages));
+  lock_acquire(&arena.lock);
+  bitmap_clear(mesh.busy, frame);
+  lock_release(&arena.lock);
+}
+
+/* Page of the memfd that a page of the arena is mapped onto; 0 if it is anonymous. (A) */
+static uint32_t file_page(uint32_t page) {
+  if (page == 0 || page >= arena.frontier) return 0;
+  unsigned c = class_at(page_address(page));
+  if (c < CLASS_FIRST || c >= CLASS_END) return 0;
+  uint32_t offset = miniheap_of(page)->offset;
+  uint32_t frame = miniheap_of(page - offset)->frame;
+  return frame == 0 ? 0 : frame + offset;
+}
+
+/* A mapping ends before `page`. (A) */
+static bool boundary(uint32_t page) {
+  uint32_t before = file_page(page - 1), here = file_page(page);
+  return before == 0 || here == 0 ? before != here : before + 1 != here;
+}
+
+static void set_frame_locked(uint32_t page, uint32_t pages, uint32_t frame) {
+  mesh.boundaries -= (size_t)boundary(page) + boundary(page + pages);
+  miniheap_of(page)->frame = frame;
+  mesh.boundaries += (size_t)boundary(page) + boundary(page + pages);
+}
+
+bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages) {
+  if (!os_map_fresh(page_address(page), pages_to_bytes(pages))) return false;
+  lock_acquire(&arena.lock);
+  set_frame_locked(page, pages, 0);
+  lock_release(&arena.lock);
+  return true;
+}
+
+size_t arena_mesh_maps(void) {
+  lock_acquire(&arena.lock);
+  size_t n = 1 + mesh.boundaries + 2 * (size_t)arena.moved_blocks;
+  lock_release(&arena.lock);
+  return n;
+}
+
+size_t arena_mesh_maps_limit(void) { return mesh.maps_limit; }
+
+/* ------------------------------------------------------------------------------- moving a batch */
+
+/* Neighbouring spans that go to neighbouring frames: one range, one mapping. */
+typedef struct MoveRange {
+  size_t first, count; /* in the sorted moves */
+} MoveRange;
+
+static size_t find_ranges(const MeshMove *moves, size_t count, uint32_t span_pages, MoveRange *ranges) {
+  size_t n = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (n > 0 && moves[i].page == moves[i - 1].page + span_pages &&
+        moves[i].frame == moves[i - 1].frame + span_pages)
+      ranges[n - 1].count++;
+    else
+      ranges[n++] = (MoveRange){.first = i, .count = 1};
+  }
+  return n;
+}
+
+static void sort_moves(MeshMove *moves, size_t count) {
+  for (size_t i = 1; i < count; i++) {
+    MeshMove m = moves[i];
+    size_t j = i;
+    for (; j > 0 && moves[j - 1].page > m.page; j--) moves[j] = moves[j - 1];
+    moves[j] = m;
+  }
+}
+
+size_t arena_mesh_maps_needed(MeshMove *moves, size_t count, uint32_t span_pages) {
+  MoveRange ranges[MESH_BATCH_MAX];
+  sort_moves(moves, count);
+  return 2 * find_ranges(moves, count, span_pages, ranges);
+}
+
+/* Live slots only: where a page of a long span has none, the frame keeps a hole. */
+static void copy_live_slots(const MeshMove *move, const SizeClass *sc) {
+  const MiniHeap *mh = miniheap_of(move->page);
+  const char *from = page_address(move->page);
+  char *to = frame_address(move->frame);
+  for (size_t i = bitmap_next(mh->bitmap, mh->slots, 0); i < mh->slots;) {
+    size_t end = i + 1;
+    while (end < mh->slots && bitmap_get(mh->bitmap, end)) end++;
+    memcpy(to + i * sc->size, from + i * sc->size, (end - i) * sc->size);
+    i = bitmap_next(mh->bitmap, mh->slots, end);
+  }
+}
+
+static char *range_address(const MeshMove *moves, const MoveRange *r) {
+  return page_address(moves[r->first].page);
+}
+
+static bool protect_all(const MeshMove *moves, const MoveRange *ranges, size_t n, size_t span_bytes) {
+  for (size_t i = 0; i < n; i++) {
+    if (barrier_protect(range_address(moves, &ranges[i]), ranges[i].count * span_bytes)) continue;
+    while (i-- > 0) barrier_give_up(range_address(moves, &ranges[i]), ranges[i].count * span_bytes);
+    return false;
+  }
+  return true;
+}
+
+static void map_range(const MeshMove *moves, const MoveRange *r, uint32_t span_pages) {
+  const size_t bytes = r->count * pages_to_bytes(span_pages);
+  if (!os_alias(frame_address(moves[r->first].frame), bytes, range_address(moves, r))) {
+    barrier_give_up(range_address(moves, r), bytes);
+    return;
+  }
+  lock_acquire(&arena.lock);
+  for (size_t i = r->first; i < r->first + r->count; i++)
+    set_frame_locked(moves[i].page, span_pages, moves[i].frame);
+  lock_release(&arena.lock);
+  barrier_wake(range_address(moves, r), bytes);
+}
+
+void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
+  const SizeClass *sc = &size_classes[c];
+  MoveRange ranges[MESH_BATCH_MAX];
+  check_debug(count <= MESH_BATCH_MAX);
+  if (count == 0 || !barrier_open()) return;
+  sort_moves(moves, count);
+  size_t n = find_ranges(moves, count, sc->span_pages, ranges);
+  if (protect_all(moves, ranges, n, pages_to_bytes(sc->span_pages))) {
+    for (size_t i = 0; i < count; i++)
+      if (moves[i].copy) copy_live_slots(&moves[i], sc);
+    for (size_t i = 0; i < n; i++) map_range(moves, &ranges[i], sc->span_pages);
+  }
+  barrier_close();
+}

@@ -1,0 +1,48 @@
+/* The only code that maps pages of the arena onto others: spans become file-backed when they join a mesh
+ * group, and anonymous again when they leave.
+ *
+ * One memfd as long as the arena, mapped once as the window. The frame of a group is the part of it at
+ * the page number of a span that was the group's leader when the frame was made: leaders that are
+ * neighbours have neighbouring frames, and so make one kernel mapping. Aliases are made from the window
+ * by mremap, which needs no descriptor. */
+#ifndef MESH_ARENA_MESH_H
+#define MESH_ARENA_MESH_H
+
+#include "arena.h"
+
+/* One span to be mapped onto a frame. */
+typedef struct MeshMove {
+  uint32_t page;  /* head of the span */
+  uint32_t frame; /* page number of the frame */
+  bool copy;      /* copy the slots that its bitmap has into the frame */
+} MeshMove;
+
+/* Opens window and barrier at first use. False if there is no meshing in this process. */
+bool arena_mesh_open(void);
+
+/* The frame at `page` was free and is now the caller's; false if it is somebody's. */
+bool arena_mesh_claim_frame(uint32_t page);
+/* Nothing is mapped onto the frame any more: its memory goes back. */
+void arena_mesh_release_frame(uint32_t frame, uint32_t pages);
+
+/* Copies and maps `count` spans of class c in one batch (sorts `moves`). All or part of them may fail:
+ * the MiniHeap's `frame` tells for each whether it moved. No store by another thread is lost. Called
+ * under the mesh lock and the class lock. Takes at most MESH_BATCH_MAX. */
+void arena_mesh_move(MeshMove *moves, size_t count, unsigned c);
+
+/* Gives a span with no live slot fresh anonymous pages; false (it stays on its frame) if the system has
+ * no room for the mapping. */
+bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages);
+
+/* Kernel mappings that meshing and moved blocks make in the arena, exactly; and how many they may be. */
+size_t arena_mesh_maps(void);
+size_t arena_mesh_maps_limit(void);
+/* Mappings that the moves may cost at most, the barrier's own for a moment among them. Sorts them. */
+size_t arena_mesh_maps_needed(MeshMove *moves, size_t count, uint32_t span_pages);
+
+/* At the end of a pass. */
+void arena_mesh_rest(void);
+
+enum { MESH_BATCH_MAX = 256 };
+
+#endif

@@ -1,0 +1,26 @@
+/* The write barrier: makes stores to a span wait while its objects are copied.
+ *
+ * A batch runs  open -> protect* -> (copy, map anew) -> wake or give up for each range -> close.
+ * Between protect and the new mapping no store to the range completes on the old pages. One batch at a
+ * time: the caller holds the mesh lock. All signals of the calling thread are blocked from open to close,
+ * because a handler that ran on this thread and stored to a protected page would wait for itself. */
+#ifndef MESH_BARRIER_H
+#define MESH_BARRIER_H
+
+#include "options.h"
+
+/* What is in use; BARRIER_AUTO before the first batch. */
+BarrierKind barrier_kind(void);
+
+/* Chooses a back end at first use. False if there is none (for good), or none just now. */
+bool barrier_open(void);
+bool barrier_protect(char *addr, size_t size);
+/* The range was mapped anew: its writers go on there. */
+void barrier_wake(char *addr, size_t size);
+/* The range was not: its writers go on on the old pages. */
+void barrier_give_up(char *addr, size_t size);
+void barrier_close(void);
+/* Gives the descriptor back between passes. */
+void barrier_rest(void);
+
+#endif

@@ -1,0 +1,47 @@
+/* ClassHeap: what the GlobalHeap keeps for one size class, under one lock (S): its spans in lists by
+ * occupancy, and the depot. */
+#ifndef MESH_CLASS_HEAP_H
+#define MESH_CLASS_HEAP_H
+
+#include "arena.h"
+#include "magazine.h"
+
+typedef struct ClassHeap {
+  _Alignas(CACHE_LINE) Lock lock;   /* (S) is this lock */
+  uint32_t bin[SPAN_BINS];          /* (S) lists of partial spans, by occupancy; 0 ends */
+  bool fresh_idle;                  /* (S) no fresh span was used since the last tick */
+  uint32_t spans;                   /* (S) */
+  uint32_t members;                 /* (S) spans that share another's frame: each releases its own pages */
+  uint32_t spans_peak;              /* (S) */
+  uint64_t live;                    /* (S) bits set: slots that programs or caches have */
+  uint64_t span_allocs, span_frees; /* (S) since the start */
+  uint64_t trimmed_pages;           /* (S) pages without a live slot that were purged from partial spans */
+
+  Magazine *full;                   /* (S) the depot: full-size magazines with slots ... */
+  _Atomic uint32_t full_count;      /* (S), read by all as a hint */
+  uint32_t full_low;                /* (S) fewest of them since the last tick: those have not moved */
+  Magazine *vacant;                 /* (S) ... and without */
+  uint32_t vacant_count;            /* (S) */
+  uint64_t cached;                  /* (S) slots in the full magazines */
+
+  uint32_t mesh_after;              /* (mesh lock) os_now_ms before which no pass is worth while */
+  uint32_t mesh_wait;               /* (mesh lock) ms; doubles when a pass releases little */
+} ClassHeap;
+
+extern ClassHeap class_heaps[CLASS_END];
+
+/* Pages that mesh groups share at present and would have of their own otherwise. */
+extern _Atomic size_t mesh_pages_released;
+
+void class_heaps_init(void);
+
+/* Span lists. `mh` is the head of `page`. */
+void bin_insert(ClassHeap *h, uint32_t page, MiniHeap *mh, uint8_t bin);
+/* From the list it is in, if it is in one. */
+void bin_remove(ClassHeap *h, MiniHeap *mh);
+/* Into the list that its occupancy asks for. */
+void rebin(ClassHeap *h, uint32_t page, MiniHeap *mh);
+/* The fullest partial span, or a fresh one, or 0. */
+uint32_t fullest_partial(const ClassHeap *h);
+
+#endif

@@ -1,0 +1,32 @@
+#include "idle.h"
+
+#include "global_heap.h"
+#include "init.h"
+#include "mesh_pass.h"
+#include "options.h"
+#include "os.h"
+#include "thread_local_heap.h"
+
+#define IDLE_WORK_NS 700000
+enum { LOOK_MS = 20 }; /* between looks while there is nothing to do */
+
+static _Atomic uint32_t next_look; /* (~) os_now_ms */
+
+bool idle_due(void) {
+  if (!load_acquire(&init_done) || options.period_ms == 0) return false; /* acquire: init_slow's release */
+  return (int32_t)(os_now_ms() - load_relaxed(&next_look)) >= 0;
+}
+
+uint32_t idle_work(void) {
+  uint32_t now_ms = os_now_ms(), wait = UINT32_MAX;
+  thread_heap_shrink(now_ms);
+  global_heap_tick(now_ms);
+  if (load_relaxed(&arena.dirty_pages) > 0) wait = options.purge_delay_ms;
+  if (!options.background) {
+    MeshProgress progress = mesh_pass_work(IDLE_WORK_NS);
+    if (progress == MESH_MORE) return 0;
+    if (progress == MESH_LATER) wait = (uint32_t)min_size(wait, mesh_pass_next_due(now_ms));
+  }
+  store_relaxed(&next_look, now_ms + (uint32_t)min_size(wait, LOOK_MS));
+  return (uint32_t)max_size(wait, 1);
+}

@@ -1,0 +1,14 @@
+/* Work done when a thread of the program is about to sleep anyway: meshing, purging, draining its own
+ * unused vectors. Fast no when there is none. */
+#ifndef MESH_IDLE_H
+#define MESH_IDLE_H
+
+#include "config.h"
+
+/* There may be work now: a few loads and a look at a coarse clock. */
+bool idle_due(void);
+/* Works for at most a millisecond. Returns 0 if there is more to do now; otherwise milliseconds until
+ * there may be more, UINT32_MAX if nothing is foreseen. */
+uint32_t idle_work(void);
+
+#endif

@@ -1,0 +1,239 @@
+/* Wrappers of libc's functions that sleep: if there is meshing or purging to do, it is done first, in
+ * pieces of at most a millisecond, for as long as the program has nothing to do.
+ *
+ * Signals are blocked while we work, and let in by the wait itself (the p-variants take the mask), so
+ * that a signal ends the wait just as it would without us. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bits.h"
+#include "idle.h"
+#include "os.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define NO_TIMEOUT UINT64_MAX
+
+/* The next definition of a function after ours: libc's. Resolved once; racing threads find the same. */
+#define REAL(name) ((__typeof__(&name))real((void **)&real_##name, #name))
+static void *real(void **slot, const char *name) {
+  void *f = __atomic_load_n(slot, __ATOMIC_RELAXED);
+  if (f == NULL) {
+    f = dlsym(RTLD_NEXT, name);
+    __atomic_store_n(slot, f, __ATOMIC_RELAXED);
+  }
+  return f;
+}
+static void *real_epoll_wait, *real_epoll_pwait, *real_poll, *real_ppoll, *real_select, *real_pselect,
+    *real_nanosleep, *real_clock_nanosleep;
+
+/* One way to wait: at most `ns` nanoseconds, with `mask` as the signal mask. Returns what the call does. */
+typedef struct Wait {
+  int (*wait)(struct Wait *w, uint64_t ns, const sigset_t *mask);
+  union {
+    struct {
+      int fd;
+      struct epoll_event *events;
+      int count;
+    } epoll;
+    struct {
+      struct pollfd *fds;
+      nfds_t count;
+    } poll;
+    struct {
+      int count;
+      fd_set *set[3], asked[3];
+    } select;
+  };
+} Wait;
+
+static bool signal_pending(const sigset_t *mask) {
+  sigset_t pending;
+  if (sigpending(&pending) != 0) return false;
+  for (int s = 1; s < NSIG; s++)
+    if (sigismember(&pending, s) == 1 && sigismember(mask, s) == 0) return true;
+  return false;
+}
+
+/* Works, then waits, until the call has something to return or `ns` have passed. `mask` is the mask to
+ * wait with. */
+static int work_and_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
+  const uint64_t begin = os_now_ns();
+  for (;;) {
+    uint64_t spent = os_now_ns() - begin, left = ns == NO_TIMEOUT ? NO_TIMEOUT : ns - min_size(ns, spent);
+    uint32_t next_ms = left > 0 ? idle_work() : UINT32_MAX;
+    if (next_ms == 0 && !signal_pending(mask)) {
+      int n = w->wait(w, 0, mask);
+      if (n != 0) return n;
+      continue;
+    }
+    /* Only as long as until there may be more to do. */
+    spent = os_now_ns() - begin;
+    left = ns == NO_TIMEOUT ? NO_TIMEOUT : ns - min_size(ns, spent);
+    uint64_t piece = next_ms == UINT32_MAX || next_ms == 0 ? left : min_size(left, next_ms * (uint64_t)1000000);
+    int n = w->wait(w, piece, mask);
+    if (n != 0 || piece == left) return n;
+  }
+}
+
+static int idle_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
+  sigset_t all, saved;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &saved);
+  int n = work_and_wait(w, ns, mask != NULL ? mask : &saved);
+  int error = errno;
+  pthread_sigmask(SIG_SETMASK, &saved, NULL);
+  errno = error;
+  return n;
+}
+
+static struct timespec to_timespec(uint64_t ns) {
+  return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+}
+
+static uint64_t from_timespec(const struct timespec *t) {
+  if (t == NULL) return NO_TIMEOUT;
+  if (t->tv_sec > INT32_MAX) return NO_TIMEOUT;
+  return (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
+}
+
+static bool valid_timespec(const struct timespec *t) {
+  return t == NULL || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000);
+}
+
+static uint64_t from_ms(int ms) { return ms < 0 ? NO_TIMEOUT : (uint64_t)ms * 1000000u; }
+
+/* --------------------------------------------------------------------------------------- epoll */
+
+/* Milliseconds, rounded up: never less than was asked for. */
+static int to_ms(uint64_t ns) {
+  if (ns == NO_TIMEOUT) return -1;
+  return (int)min_size((ns + 999999) / 1000000, INT_MAX);
+}
+
+static int wait_epoll(Wait *w, uint64_t ns, const sigset_t *mask) {
+  return REAL(epoll_pwait)(w->epoll.fd, w->epoll.events, w->epoll.count, to_ms(ns), mask);
+}
+
+EXPORT int epoll_pwait(int fd, struct epoll_event *events, int count, int ms, const sigset_t *mask) {
+  if (ms == 0 || !idle_due()) return REAL(epoll_pwait)(fd, events, count, ms, mask);
+  int n = REAL(epoll_pwait)(fd, events, count, 0, mask);
+  if (n != 0) return n;
+  Wait w = {.wait = wait_epoll, .epoll = {.fd = fd, .events = events, .count = count}};
+  return idle_wait(&w, from_ms(ms), mask);
+}
+
+EXPORT int epoll_wait(int fd, struct epoll_event *events, int count, int ms) {
+  if (ms == 0 || !idle_due()) return REAL(epoll_wait)(fd, events, count, ms);
+  return epoll_pwait(fd, events, count, ms, NULL);
+}
+
+/* ---------------------------------------------------------------------------------------- poll */
+
+static int wait_poll(Wait *w, uint64_t ns, const sigset_t *mask) {
+  struct timespec t = to_timespec(ns);
+  return REAL(ppoll)(w->poll.fds, w->poll.count, ns == NO_TIMEOUT ? NULL : &t, mask);
+}
+
+static int idle_poll(struct pollfd *fds, nfds_t count, uint64_t ns, const sigset_t *mask) {
+  Wait w = {.wait = wait_poll, .poll = {.fds = fds, .count = count}};
+  int n = wait_poll(&w, 0, mask);
+  return n != 0 ? n : idle_wait(&w, ns, mask);
+}
+
+EXPORT int poll(struct pollfd *fds, nfds_t count, int ms) {
+  if (ms == 0 || !idle_due()) return REAL(poll)(fds, count, ms);
+  return idle_poll(fds, count, from_ms(ms), NULL);
+}
+
+EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *t, const sigset_t *mask) {
+  if (!valid_timespec(t) || from_timespec(t) == 0 || !idle_due()) return REAL(ppoll)(fds, count, t, mask);
+  return idle_poll(fds, count, from_timespec(t), mask);
+}
+
+/* -------------------------------------------------------------------------------------- select */
+
+/* Select overwrites what it was asked. */
+static int wait_select(Wait *w, uint64_t ns, const sigset_t *mask) {
+  for (int i = 0; i < 3; i++)
+    if (w->select.set[i] != NULL) *w->select.set[i] = w->select.asked[i];
+  struct timespec t = to_timespec(ns);
+  return REAL(pselect)(w->select.count, w->select.set[0], w->select.set[1], w->select.set[2],
+                       ns == NO_TIMEOUT ? NULL : &t, mask);
+}
+
+static int idle_select(int count, fd_set *r, fd_set *w_, fd_set *e, uint64_t ns, const sigset_t *mask) {
+  Wait w = {.wait = wait_select, .select = {.count = count, .set = {r, w_, e}}};
+  for (int i = 0; i < 3; i++)
+    if (w.select.set[i] != NULL) w.select.asked[i] = *w.select.set[i];
+  int n = wait_select(&w, 0, mask);
+  return n != 0 ? n : idle_wait(&w, ns, mask);
+}
+
+EXPORT int select(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
+  bool valid = t == NULL || (t->tv_sec >= 0 && t->tv_usec >= 0 && t->tv_usec < 1000000);
+  if (!valid || count > FD_SETSIZE || !idle_due()) return REAL(select)(count, r, w, e, t);
+  uint64_t ns = NO_TIMEOUT, begin = os_now_ns();
+  if (t != NULL && t->tv_sec < INT32_MAX) ns = (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_usec * 1000u;
+  if (ns == 0) return REAL(select)(count, r, w, e, t);
+  int n = idle_select(count, r, w, e, ns, NULL);
+  if (t != NULL && ns != NO_TIMEOUT) { /* as Linux has it: what is left */
+    uint64_t left = ns - min_size(ns, os_now_ns() - begin);
+    *t = (struct timeval){.tv_sec = (time_t)(left / 1000000000u), .tv_usec = (suseconds_t)(left / 1000 % 1000000)};
+  }
+  return n;
+}
+
+EXPORT int pselect(int count, fd_set *r, fd_set *w, fd_set *e, const struct timespec *t, const sigset_t *mask) {
+  if (!valid_timespec(t) || from_timespec(t) == 0 || count > FD_SETSIZE || !idle_due())
+    return REAL(pselect)(count, r, w, e, t, mask);
+  return idle_select(count, r, w, e, from_timespec(t), mask);
+}
+
+/* --------------------------------------------------------------------------------------- sleep */
+
+/* Sleeps like clock_nanosleep on the monotonic clock; returns 0 or the error. */
+static int idle_sleep(uint64_t ns, struct timespec *left) {
+  uint64_t begin = os_now_ns();
+  Wait w = {.wait = wait_poll, .poll = {.fds = NULL, .count = 0}};
+  int saved = errno;
+  if (idle_wait(&w, ns, NULL) == 0) return 0;
+  int error = errno;
+  errno = saved;
+  if (left != NULL) *left = to_timespec(ns - min_size(ns, os_now_ns() - begin));
+  return error;
+}
+
+EXPORT int nanosleep(const struct timespec *t, struct timespec *left) {
+  if (t == NULL || !valid_timespec(t) || from_timespec(t) == NO_TIMEOUT || !idle_due())
+    return REAL(nanosleep)(t, left);
+  int error = idle_sleep(from_timespec(t), left);
+  if (error == 0) return 0;
+  errno = error;
+  return -1;
+}
+
+EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *t, struct timespec *left) {
+  bool relative = flags == 0 && (clock == CLOCK_MONOTONIC || clock == CLOCK_REALTIME);
+  if (!relative || t == NULL || !valid_timespec(t) || from_timespec(t) == NO_TIMEOUT || !idle_due())
+    return REAL(clock_nanosleep)(clock, flags, t, left);
+  return idle_sleep(from_timespec(t), left);
+}
+
+/* libc's own calls do not come by here. */
+EXPORT int usleep(useconds_t us) {
+  struct timespec t = to_timespec((uint64_t)us * 1000u);
+  return nanosleep(&t, NULL);
+}
+
+EXPORT unsigned sleep(unsigned seconds) {
+  struct timespec t = {.tv_sec = (time_t)seconds, .tv_nsec = 0}, left = {0, 0};
+  if (nanosleep(&t, &left) == 0) return 0;
+  return (unsigned)(left.tv_sec + (left.tv_nsec >= 500000000));
+}

@@ -1,0 +1,79 @@
+#include "mesh_group.h"
+
+size_t mesh_group_size(uint32_t leader) {
+  size_t n = 1;
+  for (uint32_t p = miniheap_of(leader)->group_next; p != leader; p = miniheap_of(p)->group_next) n++;
+  return n;
+}
+
+bool mesh_group_leader_owns(uint32_t leader, size_t i) {
+  if (!bitmap_get(miniheap_of(leader)->bitmap, i)) return false;
+  for (uint32_t p = miniheap_of(leader)->group_next; p != leader; p = miniheap_of(p)->group_next)
+    if (bitmap_get(miniheap_of(p)->bitmap, i)) return false;
+  return true;
+}
+
+/* Leaves a leader with the bits of its own slots, as a member has them. */
+static void keep_own_bits(uint32_t leader) {
+  MiniHeap *mh = miniheap_of(leader);
+  const size_t words = bitmap_words(mh->slots);
+  for (uint32_t p = mh->group_next; p != leader; p = miniheap_of(p)->group_next)
+    for (size_t w = 0; w < words; w++) mh->bitmap[w] &= ~miniheap_of(p)->bitmap[w];
+  mh->live = (uint16_t)bitmap_count(mh->bitmap, mh->slots);
+}
+
+/* Adds a span with its own bits to the group of `leader`. */
+static void adopt(uint32_t leader, uint32_t page) {
+  MiniHeap *to = miniheap_of(leader), *mh = miniheap_of(page);
+  for (size_t w = 0; w < bitmap_words(mh->slots); w++) {
+    check_debug((to->bitmap[w] & mh->bitmap[w]) == 0);
+    to->bitmap[w] |= mh->bitmap[w];
+  }
+  to->live = (uint16_t)(to->live + mh->live);
+  mh->leader = leader;
+  mh->group_next = to->group_next;
+  to->group_next = page;
+}
+
+uint32_t mesh_group_merge(uint32_t a, uint32_t b) {
+  check_debug(is_leader(a) && is_leader(b) && a != b);
+  keep_own_bits(b);
+  uint32_t rest = 0, next;
+  for (uint32_t page = b, more = 1; more; page = next) {
+    MiniHeap *mh = miniheap_of(page);
+    next = mh->group_next;
+    more = next != b;
+    if (mh->frame == miniheap_of(a)->frame) {
+      adopt(a, page);
+    } else if (rest == 0) {
+      rest = mh->leader = mh->group_next = page;
+    } else {
+      adopt(rest, page);
+    }
+  }
+  return rest;
+}
+
+void mesh_group_leave(uint32_t member) {
+  MiniHeap *mh = miniheap_of(member);
+  check_debug(!is_leader(member) && mh->live == 0);
+  uint32_t before = mh->leader;
+  while (miniheap_of(before)->group_next != member) before = miniheap_of(before)->group_next;
+  miniheap_of(before)->group_next = mh->group_next;
+  mh->group_next = mh->leader = member;
+}
+
+void mesh_group_assert_state(uint32_t leader) {
+  if (!MESH_DEBUG) return;
+  const MiniHeap *first = miniheap_of(leader);
+  size_t members_live = 0;
+  for (uint32_t p = first->group_next; p != leader; p = miniheap_of(p)->group_next) {
+    const MiniHeap *mh = miniheap_of(p);
+    check_debug(mh->leader == leader && mh->bin == BIN_NONE && mh->size_class == first->size_class);
+    check_debug(mh->frame == first->frame && mh->frame != 0);
+    for (size_t w = 0; w < bitmap_words(mh->slots); w++)
+      check_debug((mh->bitmap[w] & ~first->bitmap[w]) == 0);
+    members_live += mh->live;
+  }
+  check_debug(members_live <= first->live);
+}

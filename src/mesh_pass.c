@@ -1,0 +1,481 @@
+#include "mesh_pass.h"
+
+#include <string.h>
+
+#include "arena_mesh.h"
+#include "global_heap.h"
+#include "group_drain.h"
+#include "mesh_group.h"
+#include "mesh_match.h"
+#include "options.h"
+#include "os.h"
+#include "span_trim.h"
+
+enum {
+  RUN_MAX = 16,           /* spans in a run */
+  ROW_WORDS_MAX = 64,     /* words of a run's bitmap, each span's rounded up */
+  SCAN_PAGES = 1024,      /* pages looked at in one hold of the class lock */
+  MATCH_BUDGET = 100000,  /* about 100 us */
+  BATCH_RANGES = 24,      /* mappings changed in one hold of the class lock: about 300 us */
+  GROUP_SIZE_MAX = 8,     /* a group with more members costs more to move than its frame is worth */
+};
+
+typedef enum PassState { PASS_IDLE, PASS_SCAN, PASS_MATCH, PASS_APPLY } PassState;
+
+/* The pass under way. A row is a run of neighbouring spans that are matched as one. */
+static struct {
+  Lock lock;         /* (M) is this lock */
+  PassState state;   /* (M) */
+  bool unsettled_too; /* (M) mesh.compact does not wait */
+  unsigned c;        /* (M) class */
+  uint32_t run;      /* (M) spans in a row */
+  size_t row_words;  /* (M) words of a row's bitmap */
+  char *memory;      /* (M) one mapping for all of what follows */
+  size_t memory_size;
+  uint32_t *page;    /* (M) [rows] first page of the row */
+  uint64_t *bits;    /* (M) [rows * row_words] */
+  size_t rows, rows_max;
+  uint32_t cursor;   /* (M) scan: next page; apply: place in match.member of the next row to join ... */
+  uint32_t leading;  /* (M) ... and of the row whose groups it joins */
+  MeshMatch match;   /* (M) */
+  size_t released;   /* (M) pages by this pass */
+  uint32_t unsettled; /* (M) spans that the scan passed over because they may yet become empty */
+  uint32_t last_start; /* (M) os_now_ms */
+} pass = {.lock = LOCK_INIT(RANK_MESH)};
+
+static _Atomic uint32_t next_due; /* (~) os_now_ms when the next pass is due, as the last look had it */
+
+static struct {
+  _Atomic uint64_t pause_until; /* (~) os_now_ns before which no call that is waited for works on a pass */
+  _Atomic uint32_t next_look;   /* (~) os_now_ms of the next look for something to do */
+} pace;
+
+static MeshFigures figures; /* (M) */
+
+Lock *mesh_pass_lock(void) { return &pass.lock; }
+
+/* ------------------------------------------------------------------------------ what to gain */
+
+static bool class_meshes(unsigned c) {
+  const SizeClass *sc = &size_classes[c];
+  return !class_is_pinned(c) && sc->size < arena.page_size && sc->slots > 1;
+}
+
+/* Spans of several pages can lose some of them without a partner. */
+static bool class_trims(unsigned c) { return size_classes[c].span_pages > 1; }
+
+/* Pages that the live slots of a class would leave free if they lay as close as can be. (S) */
+static size_t surplus_pages(const ClassHeap *h, const SizeClass *sc) {
+  size_t physical = h->spans - h->members, needed = (h->live + sc->slots - 1) / sc->slots;
+  size_t pages = physical * sc->span_pages - h->trimmed_pages;
+  return pages > needed * sc->span_pages ? pages - needed * sc->span_pages : 0;
+}
+
+static bool worth_while(unsigned c) {
+  ClassHeap *h = &class_heaps[c];
+  lock_acquire(&h->lock);
+  size_t surplus = surplus_pages(h, &size_classes[c]);
+  size_t pages = (size_t)(h->spans - h->members) * size_classes[c].span_pages;
+  lock_release(&h->lock);
+  return pages_to_bytes(surplus) >= MESH_GAIN_MIN && surplus >= pages / MESH_GAIN_SHARE;
+}
+
+/* Share of a frame that best fit fills with runs of `slots` slots of which a share p is live, in percent:
+ * the next run fits with a chance of exp(-slots * fill * p), and some thousand are tried. Fitted to
+ * simulations (see bench/match_bench.c). */
+static size_t predicted_fill(size_t slots, size_t live_percent) {
+  size_t fill = 70000 / (slots * live_percent + 1) + live_percent * 6 / 10;
+  return fill > 97 ? 97 : max_size(fill, live_percent);
+}
+
+/* The run length with the most pages to win within the mappings that are left; of those about as good
+ * the longest, because the cost of a move hardly depends on its length. */
+static uint32_t choose_run(const ClassHeap *h, const SizeClass *sc) {
+  size_t physical = h->spans - h->members;
+  size_t live_percent = max_size(1, h->live * 100 / max_size(1, physical * sc->slots));
+  size_t used = arena_mesh_maps(), limit = arena_mesh_maps_limit();
+  size_t left = limit > used ? limit - used : 0;
+  uint32_t best = 1;
+  size_t best_score = 0;
+  for (uint32_t run = 1; run <= RUN_MAX && run * bitmap_words(sc->slots) <= ROW_WORDS_MAX; run *= 2) {
+    size_t fill = predicted_fill(run * sc->slots, live_percent);
+    size_t gain = physical * (fill - live_percent) / fill;
+    size_t within_maps = left * run >= physical ? gain : gain * (left * run) / physical;
+    if (within_maps >= best_score - best_score / 20) {
+      best = run;
+      best_score = max_size(best_score, within_maps);
+    }
+  }
+  return best;
+}
+
+/* -------------------------------------------------------------------------------------- start */
+
+static bool allocate_rows(unsigned c, size_t spans) {
+  const size_t slots = size_classes[c].slots;
+  pass.row_words = bitmap_words(pass.run * slots);
+  pass.rows_max = spans / pass.run + 1;
+  size_t head = round_up(pass.rows_max * sizeof(uint32_t), 64);
+  size_t bits = pass.rows_max * pass.row_words * sizeof(uint64_t);
+  size_t match = mesh_match_memory(pass.rows_max, pass.run * slots);
+  pass.memory_size = round_up(head + bits + match, arena.page_size);
+  pass.memory = os_map(pass.memory_size);
+  if (pass.memory == NULL) return false;
+  pass.page = (uint32_t *)pass.memory;
+  pass.bits = (uint64_t *)(pass.memory + head);
+  return true;
+}
+
+static void start(unsigned c, uint32_t now_ms) {
+  ClassHeap *h = &class_heaps[c];
+  depot_drain(c); /* a slot in a magazine pins its span */
+  lock_acquire(&h->lock);
+  pass.run = choose_run(h, &size_classes[c]);
+  size_t spans = h->spans - h->members;
+  lock_release(&h->lock);
+  if (!allocate_rows(c, spans)) return;
+  pass.c = c;
+  pass.state = PASS_SCAN;
+  pass.rows = 0;
+  pass.cursor = 1;
+  pass.released = 0;
+  pass.unsettled = 0;
+  pass.last_start = now_ms;
+  figures.passes++;
+}
+
+static void finish(uint32_t now_ms) {
+  ClassHeap *h = &class_heaps[pass.c];
+  os_unmap(pass.memory, pass.memory_size);
+  arena_mesh_rest();
+  pass.state = PASS_IDLE;
+  /* What was worth while will be again after a period; what was not, after ever longer waits. Spans that
+   * had yet to settle are no proof that there is nothing to win. */
+  bool won = pages_to_bytes(pass.released) >= MESH_GAIN_MIN / 4;
+  if (won || pass.unsettled > pass.rows / 4)
+    h->mesh_wait = options.period_ms;
+  else
+    h->mesh_wait = (uint32_t)min_size(MESH_BACKOFF_MAX_MS, 2 * (size_t)max_size(h->mesh_wait, options.period_ms));
+  h->mesh_after = now_ms + h->mesh_wait;
+}
+
+static bool is_due(const ClassHeap *h, uint32_t now_ms) {
+  return pass.unsettled_too || (int32_t)(now_ms - h->mesh_after) >= 0;
+}
+
+/* Starts a pass over the next class with something to gain. */
+static MeshProgress choose(uint32_t now_ms) {
+  MeshProgress progress = MESH_NOTHING;
+  for (unsigned i = 0; i < CLASS_END - CLASS_FIRST; i++) {
+    unsigned c = CLASS_FIRST + (pass.c + i) % (CLASS_END - CLASS_FIRST);
+    if (!(class_meshes(c) || class_trims(c)) || !worth_while(c)) continue;
+    if (progress == MESH_NOTHING || (int32_t)(class_heaps[c].mesh_after - load_relaxed(&next_due)) < 0)
+      store_relaxed(&next_due, class_heaps[c].mesh_after);
+    progress = MESH_LATER;
+    if (!is_due(&class_heaps[c], now_ms)) continue;
+    if (!class_trims(c) && !arena_mesh_open()) continue;
+    start(c, now_ms);
+    return pass.state == PASS_IDLE ? MESH_LATER : MESH_MORE;
+  }
+  return progress;
+}
+
+/* --------------------------------------------------------------------------------------- scan */
+
+/* The span at `page` can be matched: a leader, or in no group, with room and something in it. (S) */
+static bool is_candidate(uint32_t page) {
+  const MiniHeap *mh = miniheap_of(page);
+  return class_at(page_address(page)) == pass.c && mh->offset == 0 && mh->leader == page &&
+         mh->live > 0 && mh->live < mh->slots;
+}
+
+static bool is_settled(uint32_t page, uint32_t now_ms) {
+  return pass.unsettled_too || now_ms - miniheap_of(page)->stamp >= MESH_SETTLE_MS;
+}
+
+/* Trims the span if it is one that can be. Its pages count as released. (S) */
+static void trim(ClassHeap *h, uint32_t page, uint32_t now_ms) {
+  MiniHeap *mh = miniheap_of(page);
+  if (mh->offset != 0 || mh->bin == BIN_NONE || mh->bin == BIN_FRESH || !is_settled(page, now_ms)) return;
+  size_t before = h->trimmed_pages;
+  span_trim(h, page);
+  if (h->trimmed_pages > before) pass.released += h->trimmed_pages - before;
+}
+
+static bool is_row(uint32_t page, uint32_t span_pages, uint32_t end, uint32_t now_ms) {
+  for (uint32_t k = 0; k < pass.run; k++, page += span_pages) {
+    if (page + span_pages > end || !is_candidate(page)) return false;
+    if (!is_settled(page, now_ms)) {
+      pass.unsettled++;
+      return false;
+    }
+  }
+  return true;
+}
+
+static void add_row(uint32_t page, const SizeClass *sc) {
+  uint64_t *row = pass.bits + pass.rows * pass.row_words;
+  pass.page[pass.rows++] = page;
+  for (uint32_t k = 0; k < pass.run; k++)
+    bitmap_append(row, k * sc->slots, miniheap_of(page + k * sc->span_pages)->bitmap, sc->slots);
+}
+
+static void scan(uint32_t now_ms) {
+  ClassHeap *h = &class_heaps[pass.c];
+  const SizeClass *sc = &size_classes[pass.c];
+  const uint32_t end = arena.frontier; /* read without its lock: only grows, later spans can wait */
+  const uint32_t stop = (uint32_t)min_size(end, (size_t)pass.cursor + SCAN_PAGES);
+  lock_acquire(&h->lock);
+  while (pass.cursor < stop && pass.rows < pass.rows_max) {
+    if (class_at(page_address(pass.cursor)) != pass.c) {
+      pass.cursor++;
+      continue;
+    }
+    if (class_trims(pass.c)) trim(h, pass.cursor, now_ms);
+    if (class_meshes(pass.c) && is_row(pass.cursor, sc->span_pages, end, now_ms)) {
+      add_row(pass.cursor, sc);
+      pass.cursor += pass.run * sc->span_pages;
+    } else {
+      pass.cursor++;
+    }
+  }
+  lock_release(&h->lock);
+  if (pass.cursor < end && pass.rows < pass.rows_max) return;
+  if (pass.rows < 2 || !arena_mesh_open()) {
+    finish(now_ms);
+    return;
+  }
+  mesh_match_begin(&pass.match, (char *)pass.bits + pass.rows_max * pass.row_words * sizeof(uint64_t),
+                   pass.bits, pass.rows, pass.run * sc->slots);
+  pass.state = PASS_MATCH;
+}
+
+/* -------------------------------------------------------------------------------------- match */
+
+static void match(void) {
+  if (!mesh_match_step(&pass.match, MATCH_BUDGET)) return;
+  pass.cursor = 0;
+  pass.state = PASS_APPLY;
+}
+
+/* -------------------------------------------------------------------------------------- apply */
+
+typedef struct Batch {
+  MeshMove move[MESH_BATCH_MAX];
+  size_t moves;
+  uint32_t into[MESH_BATCH_MAX], from[MESH_BATCH_MAX]; /* leaders: group `from` joins group `into` */
+  size_t joins;
+  uint64_t taken[ROW_WORDS_MAX]; /* frames' bitmaps with what this batch adds */
+} Batch;
+
+static Batch batch; /* (M) */
+
+/* True if that many more mappings are allowed; the barrier needs some for a moment. */
+static bool maps_allow(MeshMove *moves, size_t count, uint32_t span_pages) {
+  return arena_mesh_maps() + arena_mesh_maps_needed(moves, count, span_pages) <= arena_mesh_maps_limit();
+}
+
+/* Gives the spans of the leading row frames of their own, where they have none. */
+static void make_frames(uint32_t page, uint32_t span_pages) {
+  batch.moves = 0;
+  for (uint32_t k = 0; k < pass.run; k++, page += span_pages) {
+    if (!is_candidate(page) || miniheap_of(page)->frame != 0) continue;
+    if (arena_mesh_claim_frame(page))
+      batch.move[batch.moves++] = (MeshMove){.page = page, .frame = page, .copy = true};
+  }
+  if (maps_allow(batch.move, batch.moves, span_pages)) arena_mesh_move(batch.move, batch.moves, pass.c);
+  for (size_t i = 0; i < batch.moves; i++)
+    if (miniheap_of(batch.move[i].page)->frame == 0)
+      arena_mesh_release_frame(batch.move[i].page, span_pages);
+}
+
+/* Adds the moves that join group b to group a, if they still fit. `taken` is a's bitmap so far. */
+static void add_join(uint32_t a, uint32_t b, uint64_t *taken) {
+  const MiniHeap *from = miniheap_of(b);
+  if (!is_candidate(a) || !is_candidate(b) || miniheap_of(a)->frame == 0) return;
+  for (size_t w = 0; w < bitmap_words(from->slots); w++)
+    if (taken[w] & from->bitmap[w]) return;
+  size_t spans = mesh_group_size(b);
+  if (spans > GROUP_SIZE_MAX || batch.moves + spans > MESH_BATCH_MAX) return;
+  for (size_t w = 0; w < bitmap_words(from->slots); w++) taken[w] |= from->bitmap[w];
+  batch.into[batch.joins] = a;
+  batch.from[batch.joins++] = b;
+  uint32_t page = b;
+  do {
+    /* The leader's bitmap is the whole frame's: what it copies, the members see too. */
+    batch.move[batch.moves++] =
+        (MeshMove){.page = page, .frame = miniheap_of(a)->frame, .copy = page == b};
+    page = miniheap_of(page)->group_next;
+  } while (page != b);
+}
+
+/* The bookkeeping of one join after its spans were mapped, or not. */
+static void settle_join(ClassHeap *h, uint32_t a, uint32_t b, uint32_t old_frame, uint32_t span_pages) {
+  MiniHeap *mh = miniheap_of(b);
+  bin_remove(h, mh);
+  uint32_t rest = mesh_group_merge(a, b);
+  rebin(h, a, miniheap_of(a));
+  mesh_group_assert_state(a);
+  if (rest != 0) {
+    rebin(h, rest, miniheap_of(rest));
+    return;
+  }
+  h->members++;
+  pass.released += span_pages;
+  figures.pages_total += span_pages;
+  figures.meshes++;
+  add_relaxed(&mesh_pages_released, span_pages);
+  if (old_frame != 0) arena_mesh_release_frame(old_frame, span_pages);
+  if (mh->live == 0) group_release_member(h, b);
+}
+
+static void apply_batch(ClassHeap *h, uint32_t span_pages) {
+  uint32_t old_frame[MESH_BATCH_MAX];
+  for (size_t i = 0; i < batch.joins; i++) old_frame[i] = miniheap_of(batch.from[i])->frame;
+  if (!maps_allow(batch.move, batch.moves, span_pages)) return;
+  arena_mesh_move(batch.move, batch.moves, pass.c);
+  for (size_t i = 0; i < batch.joins; i++)
+    settle_join(h, batch.into[i], batch.from[i], old_frame[i], span_pages);
+}
+
+static uint32_t row_at(size_t place) { return pass.match.member[place]; }
+
+/* The row at this place of match.member belongs to the group of the one before it. */
+static bool same_group(size_t place) {
+  return place < pass.match.grouped && pass.match.group[row_at(place)] != row_at(place);
+}
+
+/* Joins further rows to the leading row's groups, as many as one batch takes. */
+static void join_rows(ClassHeap *h, const SizeClass *sc) {
+  const size_t words = bitmap_words(sc->slots);
+  const uint32_t leading_page = pass.page[row_at(pass.leading)];
+  batch.moves = batch.joins = 0;
+  for (uint32_t k = 0; k < pass.run; k++) {
+    uint32_t a = leading_page + k * sc->span_pages;
+    if (is_candidate(a)) memcpy(batch.taken + k * words, miniheap_of(a)->bitmap, words * sizeof(uint64_t));
+  }
+  for (size_t ranges = 0; same_group(pass.cursor) && ranges < BATCH_RANGES && batch.moves < MESH_BATCH_MAX / 2;
+       pass.cursor++) {
+    size_t moves = batch.moves;
+    for (uint32_t k = 0; k < pass.run; k++)
+      add_join(leading_page + k * sc->span_pages, pass.page[row_at(pass.cursor)] + k * sc->span_pages,
+               batch.taken + k * words);
+    ranges += 1 + (batch.moves - moves) / pass.run;
+  }
+  apply_batch(h, sc->span_pages);
+}
+
+/* Puts the row that costs most to move first: it leads. */
+static void choose_leading_row(void) {
+  const uint32_t first = row_at(pass.leading);
+  uint32_t best = first;
+  size_t best_size = 0;
+  for (size_t i = pass.leading; i == pass.leading || same_group(i); i++) {
+    uint32_t page = pass.page[row_at(i)];
+    if (!is_candidate(page) || miniheap_of(page)->frame == 0) continue;
+    size_t size = mesh_group_size(page);
+    if (size > best_size) {
+      best = row_at(i);
+      best_size = size;
+    }
+  }
+  uint32_t page = pass.page[first];
+  pass.page[first] = pass.page[best];
+  pass.page[best] = page;
+}
+
+static void apply(void) {
+  ClassHeap *h = &class_heaps[pass.c];
+  const SizeClass *sc = &size_classes[pass.c];
+  const bool leads = !same_group(pass.cursor);
+  if (leads) { /* rows that are alone are passed over */
+    while (pass.cursor < pass.match.grouped && !same_group(pass.cursor + 1)) pass.cursor++;
+    if (pass.cursor >= pass.match.grouped) {
+      finish(os_now_ms());
+      return;
+    }
+    pass.leading = pass.cursor++;
+  }
+  lock_acquire(&h->lock);
+  if (leads) {
+    choose_leading_row();
+    make_frames(pass.page[row_at(pass.leading)], sc->span_pages);
+  }
+  join_rows(h, sc);
+  lock_release(&h->lock);
+  figures.pages_peak = max_size(figures.pages_peak, load_relaxed(&mesh_pages_released));
+}
+
+/* --------------------------------------------------------------------------------------- pace */
+
+static MeshProgress step(void) {
+  switch (pass.state) {
+    case PASS_IDLE: return choose(os_now_ms());
+    case PASS_SCAN: scan(os_now_ms()); break;
+    case PASS_MATCH: match(); break;
+    case PASS_APPLY: apply(); break;
+  }
+  return MESH_MORE;
+}
+
+static MeshProgress work_locked(uint64_t ns) {
+  const uint64_t begin = os_now_ns();
+  uint64_t now = begin;
+  MeshProgress progress = MESH_MORE;
+  while (progress == MESH_MORE && now - begin < ns) {
+    progress = step();
+    now = os_now_ns();
+  }
+  if (progress == MESH_MORE || now - begin > 20000) {
+    figures.total_ns += now - begin;
+    if (now - begin > figures.longest_ns) figures.longest_ns = now - begin;
+  }
+  return progress;
+}
+
+MeshProgress mesh_pass_work(uint64_t ns) {
+  if (options.period_ms == 0 || !lock_try(&pass.lock)) return MESH_NOTHING;
+  MeshProgress progress = work_locked(ns);
+  lock_release(&pass.lock);
+  return progress;
+}
+
+uint32_t mesh_pass_next_due(uint32_t now_ms) {
+  int32_t left = (int32_t)(load_relaxed(&next_due) - now_ms);
+  return left < 1 ? 1 : (uint32_t)left;
+}
+
+void mesh_pass_tick(uint32_t now_ms) {
+  if (options.period_ms == 0 || options.background) return;
+  if ((int32_t)(now_ms - load_relaxed(&pace.next_look)) < 0) return;
+  uint64_t begin = os_now_ns();
+  if (begin < load_relaxed(&pace.pause_until)) return;
+  MeshProgress progress = mesh_pass_work(MESH_INCREMENT_NS);
+  uint64_t spent = os_now_ns() - begin;
+  store_relaxed(&pace.pause_until, begin + spent * MESH_DUTY);
+  if (progress != MESH_MORE) store_relaxed(&pace.next_look, now_ms + (uint32_t)min_size(options.period_ms, 100));
+}
+
+size_t mesh_pass_all(void) {
+  if (options.period_ms == 0) return 0;
+  size_t before = load_relaxed(&mesh_pages_released), released;
+  lock_acquire(&pass.lock);
+  do {
+    released = load_relaxed(&mesh_pages_released);
+    while (pass.state != PASS_IDLE) step();
+    pass.unsettled_too = true;
+    for (unsigned i = 0; i < CLASS_END && step() == MESH_MORE; i++)
+      while (pass.state != PASS_IDLE) step();
+    pass.unsettled_too = false;
+  } while (load_relaxed(&mesh_pages_released) > released + (released - before) / 16);
+  lock_release(&pass.lock);
+  released = load_relaxed(&mesh_pages_released);
+  return released > before ? released - before : 0;
+}
+
+void mesh_pass_figures(MeshFigures *f) {
+  lock_acquire(&pass.lock);
+  *f = figures;
+  f->pages_now = load_relaxed(&mesh_pages_released);
+  lock_release(&pass.lock);
+}
