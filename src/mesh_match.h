@@ -25,7 +25,7 @@ enum {
   /* Rows matched with one another: more would pack a little better and take longer for each row. */
   MATCH_PART_ROWS = 1 << 17,
   /* Fillings tried for each frame ... */
-  MATCH_TRIES = 8,
+  MATCH_TRIES = 16,
   /* ... unless those before took this many column looks for each slot of a row (about 3 ns a look):
    * rows of many slots are runs of many pages, where a better filling is worth more. */
   MATCH_LOOKS_PER_SLOT = 64,

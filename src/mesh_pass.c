@@ -39,6 +39,7 @@ static struct {
   uint32_t leading;  /* (M) ... and of the row whose groups it joins */
   MeshMatch match;   /* (M) */
   size_t released;   /* (M) pages by this pass */
+  size_t strays;     /* (M) spans that could be matched but not as part of a row */
   uint32_t unsettled; /* (M) spans that the scan passed over because they may yet become empty */
   uint32_t last_start; /* (M) os_now_ms */
 } pass = {.lock = LOCK_INIT(RANK_MESH)};
@@ -111,6 +112,7 @@ static uint32_t choose_run(const ClassHeap *h, const SizeClass *sc) {
 
 /* -------------------------------------------------------------------------------------- start */
 
+/* Memory for rows of `run` spans out of `spans`. */
 static bool allocate_rows(unsigned c, size_t spans) {
   const size_t slots = size_classes[c].slots;
   pass.row_words = bitmap_words(pass.run * slots);
@@ -126,6 +128,13 @@ static bool allocate_rows(unsigned c, size_t spans) {
   return true;
 }
 
+static void begin_scan(void) {
+  pass.state = PASS_SCAN;
+  pass.rows = pass.strays = 0;
+  pass.cursor = 1;
+  pass.unsettled = 0;
+}
+
 static void start(unsigned c, uint32_t now_ms) {
   ClassHeap *h = &class_heaps[c];
   depot_drain(c); /* a slot in a magazine pins its span */
@@ -135,11 +144,8 @@ static void start(unsigned c, uint32_t now_ms) {
   lock_release(&h->lock);
   if (!allocate_rows(c, spans)) return;
   pass.c = c;
-  pass.state = PASS_SCAN;
-  pass.rows = 0;
-  pass.cursor = 1;
   pass.released = 0;
-  pass.unsettled = 0;
+  begin_scan();
   pass.last_start = now_ms;
   figures.passes++;
 }
@@ -220,6 +226,19 @@ static void add_row(uint32_t page, const SizeClass *sc) {
     bitmap_append(row, k * sc->slots, miniheap_of(page + k * sc->span_pages)->bitmap, sc->slots);
 }
 
+/* Too few spans have neighbours to make a row with: scans again for shorter rows. */
+static bool shorten_run(void) {
+  if (pass.run == 1) return false;
+  os_unmap(pass.memory, pass.memory_size);
+  size_t spans = pass.rows * pass.run + pass.strays;
+  pass.run = pass.strays > pass.rows * pass.run ? 1 : pass.run / 2;
+  if (allocate_rows(pass.c, spans + spans / 8))
+    begin_scan();
+  else
+    pass.state = PASS_IDLE;
+  return true;
+}
+
 static void scan(uint32_t now_ms) {
   ClassHeap *h = &class_heaps[pass.c];
   const SizeClass *sc = &size_classes[pass.c];
@@ -236,11 +255,13 @@ static void scan(uint32_t now_ms) {
       add_row(pass.cursor, sc);
       pass.cursor += pass.run * sc->span_pages;
     } else {
+      pass.strays += is_candidate(pass.cursor) && is_settled(pass.cursor, now_ms);
       pass.cursor++;
     }
   }
   lock_release(&h->lock);
   if (pass.cursor < end && pass.rows < pass.rows_max) return;
+  if (pass.strays > pass.rows * pass.run / 4 && shorten_run()) return;
   if (pass.rows < 2 || !arena_mesh_open()) {
     finish(now_ms);
     return;
