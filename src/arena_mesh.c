@@ -1,6 +1,5 @@
 #include "arena_mesh.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "barrier.h"
@@ -13,29 +12,36 @@ static struct {
   int fd;             /* (mesh lock) may be closed by the program at any time: see arena_mesh_fork */
   uint64_t *busy;     /* (A) one bit for each page at which a frame begins */
   bool impossible;    /* (mesh lock) */
+  uint32_t *prepared; /* (C after open) 1, but 0 in a child that was made without fork_prepare */
   size_t boundaries;  /* (A) places in the arena where one mapping ends and the next begins */
   size_t maps_limit;  /* (C after open) */
 } mesh;
 
 /* ---------------------------------------------------------------------------------- the window */
 
+static size_t busy_bytes(void) { return round_up(arena.pages_reserved / 8 + 8, arena.page_size); }
+
 static bool open_window(void) {
   size_t size = pages_to_bytes(arena.pages_reserved);
-  uint64_t *busy = os_map(round_up(arena.pages_reserved / 8 + 8, arena.page_size));
+  uint64_t *busy = os_map(busy_bytes());
   if (busy == NULL) return false;
   mesh.window = os_window_open(size, &mesh.fd);
   if (mesh.window == NULL) {
-    os_unmap(busy, round_up(arena.pages_reserved / 8 + 8, arena.page_size));
+    os_unmap(busy, busy_bytes());
     return false;
   }
+  if (mesh.prepared == NULL) mesh.prepared = os_wiped_on_fork();
   mesh.busy = busy;
   mesh.size = size;
   mesh.maps_limit = options.max_maps != 0 ? options.max_maps : os_max_map_count() / 4 * 3;
   return true;
 }
 
+/* Whose groups are still another process's: nothing may be meshed or punched. */
+static bool in_unprepared_child(void) { return mesh.prepared != NULL && *mesh.prepared == 0; }
+
 bool arena_mesh_open(void) {
-  if (mesh.impossible) return false;
+  if (mesh.impossible || in_unprepared_child()) return false;
   if (barrier_kind() == BARRIER_OFF) return false;
   if (mesh.window != NULL) return true;
   mesh.impossible = !open_window();
@@ -59,6 +65,7 @@ bool arena_mesh_claim_frame(uint32_t page) {
 }
 
 void arena_mesh_release_frame(uint32_t frame, uint32_t pages) {
+  if (mesh.window == NULL || in_unprepared_child()) return;
   os_punch(frame_address(frame), pages_to_bytes(pages));
   lock_acquire(&arena.lock);
   bitmap_clear(mesh.busy, frame);
@@ -190,4 +197,68 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
     for (size_t i = 0; i < n; i++) map_range(moves, &ranges[i], sc->span_pages);
   }
   barrier_close();
+}
+
+/* ---------------------------------------------------------------------------------------- fork */
+
+/* Without the file: the pages of the range, copied. */
+static bool copy_range(uint32_t page, size_t bytes) {
+  char *copy = os_map(bytes), *at = page_address(page);
+  if (copy == NULL) return false;
+  bool ok = barrier_protect(at, bytes);
+  if (ok) {
+    memcpy(copy, at, bytes);
+    ok = os_replace(copy, bytes, at);
+    if (ok)
+      barrier_wake(at, bytes);
+    else
+      barrier_give_up(at, bytes);
+  }
+  if (!ok) os_unmap(copy, bytes);
+  return ok;
+}
+
+/* Makes `pages` pages, mapped in a row onto the file from page `file`, this process's own. */
+static void make_private(uint32_t page, uint32_t file, uint32_t pages, bool have_file) {
+  const size_t bytes = pages_to_bytes(pages);
+  if (have_file && os_map_private(mesh.fd, pages_to_bytes(file), bytes, page_address(page))) return;
+  if (!copy_range(page, bytes)) mesh_fatal("out of memory or mappings before fork, at", page_address(page));
+}
+
+static void mark_stale(uint32_t page, uint32_t pages) {
+  static uint32_t generation; /* (A) of the file, modulo 8 */
+  if (pages == 0) generation = (generation + 1) & 7;
+  for (uint32_t p = page; p < page + pages; p++) {
+    MiniHeap *mh = miniheap_of(p);
+    if (mh->offset == 0) mh->frame |= FRAME_STALE | generation << FRAME_GENERATION_SHIFT;
+  }
+}
+
+static void close_file(bool have_file) {
+  os_window_close(mesh.window, mesh.size, have_file ? mesh.fd : -1);
+  os_unmap(mesh.busy, busy_bytes());
+  mesh.window = NULL;
+}
+
+bool arena_mesh_fork(void) {
+  if (mesh.window == NULL) return false;
+  bool have_file = os_is_file_of(mesh.fd, mesh.window);
+  bool have_barrier = have_file || barrier_open();
+  for (uint32_t page = 1, pages; page < arena.frontier; page += pages) {
+    uint32_t file = file_page(page);
+    pages = 1;
+    if (!frame_is_current(file)) continue;
+    while (file_page(page + pages) == file + pages) pages++;
+    make_private(page, file, pages, have_file);
+    mark_stale(page, pages);
+  }
+  mark_stale(0, 0);
+  if (have_barrier && !have_file) barrier_close();
+  barrier_rest();
+  close_file(have_file);
+  return true;
+}
+
+void arena_mesh_fork_child(void) {
+  if (mesh.prepared != NULL) *mesh.prepared = 1;
 }

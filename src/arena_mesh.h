@@ -40,6 +40,13 @@ size_t arena_mesh_maps_limit(void);
 /* Mappings that the moves may cost at most, the barrier's own for a moment among them. Sorts them. */
 size_t arena_mesh_maps_needed(MeshMove *moves, size_t count, uint32_t span_pages);
 
+/* Before a fork, all locks held: maps every span on a current frame privately onto it, so that both sides
+ * see it as it is now and share nothing from here on, and gives the memfd up. Threads may go on storing:
+ * what they store before is in the frame, what after is their own. False if nothing was shared. */
+bool arena_mesh_fork(void);
+/* In the child of a fork that was prepared so. */
+void arena_mesh_fork_child(void);
+
 /* At the end of a pass. */
 void arena_mesh_rest(void);
 

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "arena_mesh.h"
 #include "global_heap.h"
 #include "mesh_pass.h"
 #include "meta.h"
@@ -17,17 +18,19 @@ static Lock *lock_table(unsigned i) {
   return i == 2 + CLASS_END ? &arena.lock : meta_lock();
 }
 
-static void prepare(void) {
+void fork_prepare(void) {
   for (unsigned i = 0; i < LOCK_COUNT; i++) lock_acquire(lock_table(i));
+  mesh_pass_fork();
 }
 
-static void parent(void) {
+void fork_parent(void) {
   for (unsigned i = LOCK_COUNT; i-- > 0;) lock_release(lock_table(i));
 }
 
-static void child(void) {
+void fork_child(void) {
   thread_heaps_forget_others();
+  arena_mesh_fork_child();
   for (unsigned i = LOCK_COUNT; i-- > 0;) lock_reset(lock_table(i));
 }
 
-void fork_handlers_install(void) { pthread_atfork(prepare, parent, child); }
+void fork_handlers_install(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }

@@ -1,7 +1,13 @@
-/* fork: all locks are taken in rank order before it and let go after it on both sides. */
+/* fork: all locks are taken in rank order before it and let go after it on both sides;
+ * what mesh groups share is parted (see arena_mesh_fork). */
 #ifndef MESH_FORK_H
 #define MESH_FORK_H
 
 void fork_handlers_install(void);
+
+/* What the handlers do, for the ways to make a process that run no handlers. */
+void fork_prepare(void);
+void fork_parent(void);
+void fork_child(void);
 
 #endif

@@ -211,14 +211,19 @@ static void drain_magazines(unsigned c, uint32_t count) {
   }
 }
 
-void depot_drain(unsigned c) {
-  lock_acquire(&class_heaps[c].lock);
-  drain_magazines(c, UINT32_MAX);
-  lock_release(&class_heaps[c].lock);
+bool depot_drain_some(unsigned c, uint32_t count) {
+  ClassHeap *h = &class_heaps[c];
+  lock_acquire(&h->lock);
+  bool any = h->full != NULL;
+  drain_magazines(c, count);
+  lock_release(&h->lock);
+  return any;
 }
 
 void depot_drain_all(void) {
-  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) depot_drain(c);
+  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++)
+    while (depot_drain_some(c, 1)) {
+    }
 }
 
 /* --------------------------------------------------------------------------------------- ticks */

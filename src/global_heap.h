@@ -23,8 +23,9 @@ Magazine *depot_put_full(unsigned c, Magazine *full);
 /* Housekeeping, called now and then from slow paths: purges what is due, drains what the depot has not
  * moved for a while. `now_ms` is os_now_ms(). */
 void global_heap_tick(uint32_t now_ms);
-/* Drains the depot of class c, or of all. */
-void depot_drain(unsigned c);
+/* Drains up to `count` magazines of the depot of class c; false if there were none. */
+bool depot_drain_some(unsigned c, uint32_t count);
+/* Drains the depots of all classes. */
 void depot_drain_all(void);
 /* Gives the fresh spans of all classes back. */
 void global_heap_free_fresh(void);

@@ -28,7 +28,7 @@ static void end_group(ClassHeap *h, uint32_t leader) {
     return;
   }
   bin_remove(h, mh);
-  arena_mesh_release_frame(frame, pages);
+  if (frame_is_current(frame)) arena_mesh_release_frame(frame, pages);
   free_fresh_span(h, leader, pages);
 }
 

@@ -13,8 +13,7 @@ bool mesh_group_leader_owns(uint32_t leader, size_t i) {
   return true;
 }
 
-/* Leaves a leader with the bits of its own slots, as a member has them. */
-static void keep_own_bits(uint32_t leader) {
+void mesh_group_keep_own_bits(uint32_t leader) {
   MiniHeap *mh = miniheap_of(leader);
   const size_t words = bitmap_words(mh->slots);
   for (uint32_t p = mh->group_next; p != leader; p = miniheap_of(p)->group_next)
@@ -37,7 +36,7 @@ static void adopt(uint32_t leader, uint32_t page) {
 
 uint32_t mesh_group_merge(uint32_t a, uint32_t b) {
   check_debug(is_leader(a) && is_leader(b) && a != b);
-  keep_own_bits(b);
+  mesh_group_keep_own_bits(b);
   uint32_t rest = 0, next;
   for (uint32_t page = b, more = 1; more; page = next) {
     MiniHeap *mh = miniheap_of(page);

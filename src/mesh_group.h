@@ -22,6 +22,9 @@ size_t mesh_group_size(uint32_t leader);
 /* True if slot i is live at the leader's own addresses: set in the frame, but no member's. */
 bool mesh_group_leader_owns(uint32_t leader, size_t i);
 
+/* Leaves a leader with the bits of its own slots, as a member has them, because its group ends. */
+void mesh_group_keep_own_bits(uint32_t leader);
+
 /* After the spans of group `b` that could be were mapped onto the frame of group `a` (their `frame` says
  * which): makes them members of `a`, each with its own bits. The frames' bitmaps were disjoint, and both
  * leaders are in no list. Returns 0, or the leader of a group of those that stayed where they were. */

@@ -10,7 +10,8 @@ enum {
 
   /* What things cost, about a nanosecond each. */
   COST_ROW = 8,
-  COST_BIT = 1,
+  COST_BITMAP = 40, /* of a row far from the last */
+  COST_BIT = 3,
   COST_LOOK = 3,
 };
 
@@ -208,7 +209,7 @@ static void place_row(MeshMatch *m, uint32_t row) {
     bitmap_set(columns + slot * BLOCK_WORDS, bit);
     m->demand[slot]++;
   }
-  m->credit -= COST_ROW + (int64_t)m->occupancy[row] * COST_BIT;
+  m->credit -= COST_BITMAP + (int64_t)m->occupancy[row] * COST_BIT;
 }
 
 /* rank[k]: first block with a row of at most k live slots. */
@@ -226,7 +227,7 @@ static void rank_blocks(MeshMatch *m) {
 static size_t first_fit(MeshMatch *m, size_t block) {
   const uint64_t *columns = m->columns + block * m->slots * BLOCK_WORDS;
   uint64_t blocked[BLOCK_WORDS], all = ~(uint64_t)0;
-  for (int w = 0; w < BLOCK_WORDS; w++) {
+  for (size_t w = 0; w < BLOCK_WORDS; w++) {
     blocked[w] = ~m->alive[block * BLOCK_WORDS + w];
     all &= blocked[w];
   }
@@ -237,7 +238,7 @@ static size_t first_fit(MeshMatch *m, size_t block) {
     const uint64_t *c = columns + m->taken[looked + 2] * BLOCK_WORDS;
     const uint64_t *d = columns + m->taken[looked + 3] * BLOCK_WORDS;
     all = ~(uint64_t)0;
-    for (int w = 0; w < BLOCK_WORDS; w++) {
+    for (size_t w = 0; w < BLOCK_WORDS; w++) {
       blocked[w] |= a[w] | b[w] | c[w] | d[w];
       all &= blocked[w];
     }
@@ -265,7 +266,21 @@ static void add_to_frame(MeshMatch *m, size_t position) {
   pad_taken(m);
   pool_remove(m, position);
   m->block = max_size(m->block, m->rank[m->slots - m->used]);
-  m->credit -= COST_ROW;
+  m->credit -= COST_BITMAP;
+}
+
+/* Puts the leader's slots that most rows need first: where one is live in nearly all rows, as the slot of
+ * an object that every span begins with may be, the first look tells that nothing fits. */
+static void most_wanted_first(MeshMatch *m) {
+  for (size_t i = 0; i < min_size(LOOKS_AT_ONCE, m->used); i++) {
+    size_t most = i;
+    for (size_t j = i + 1; j < m->used; j++)
+      if (m->demand[m->taken[j]] > m->demand[m->taken[most]]) most = j;
+    uint16_t slot = m->taken[i];
+    m->taken[i] = m->taken[most];
+    m->taken[most] = slot;
+  }
+  pad_taken(m);
 }
 
 static void begin_frame(MeshMatch *m) {
@@ -273,6 +288,8 @@ static void begin_frame(MeshMatch *m) {
   m->used = 0;
   m->block = m->leader / BLOCK_ROWS;
   add_to_frame(m, m->leader);
+  most_wanted_first(m);
+  if (m->demand[m->taken[0]] == m->left + 1) m->block = m->blocks; /* all others need this slot too */
   m->leader_used = m->used;
   m->tries = 1;
   m->picked = m->best_picked = 0;
@@ -304,7 +321,7 @@ static bool end_filling(MeshMatch *m) {
   bool more = m->picked != 0 && m->used < m->slots && m->tries < MATCH_TRIES &&
               m->looks < m->slots * MATCH_LOOKS_PER_SLOT;
   uint64_t score = filling_score(m);
-  m->credit -= (int64_t)m->used * COST_BIT;
+  m->credit -= (int64_t)m->used;
   if (score > m->best_score) {
     uint32_t *worse = m->best;
     m->best = m->picks;
@@ -320,7 +337,7 @@ static void report_from_pool(MeshMatch *m, size_t position, bool leads) {
   const uint64_t *bitmap = bitmap_of(m, row);
   FOR_EACH_LIVE(slot, bitmap, m->words) m->demand[slot]--;
   report(m, row, leads);
-  m->credit -= COST_ROW + (int64_t)m->occupancy[row] * COST_BIT;
+  m->credit -= COST_BITMAP + (int64_t)m->occupancy[row] * COST_BIT;
 }
 
 static void end_frame(MeshMatch *m) {

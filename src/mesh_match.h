@@ -85,8 +85,8 @@ size_t mesh_match_memory(size_t count, size_t slots);
  * cleared. Both must stay until the match is done; a row must not change until it is in a group. */
 void mesh_match_begin(MeshMatch *m, void *memory, const uint64_t *bitmaps, size_t count, size_t slots);
 
-/* Goes on for about `budget` ns (overrun: what one block takes, 3 ns for each slot). Returns true when done.
- * The result does not depend on the budgets. */
+/* Goes on for about `budget` ns (estimated: no clock is read), at least one small step. Returns true when
+ * done. The result does not depend on the budgets. */
 bool mesh_match_step(MeshMatch *m, size_t budget);
 
 #endif

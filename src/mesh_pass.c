@@ -20,7 +20,7 @@ enum {
   GROUP_SIZE_MAX = 8,     /* a group with more members costs more to move than its frame is worth */
 };
 
-typedef enum PassState { PASS_IDLE, PASS_SCAN, PASS_MATCH, PASS_APPLY } PassState;
+typedef enum PassState { PASS_IDLE, PASS_DRAIN, PASS_SCAN, PASS_MATCH, PASS_APPLY } PassState;
 
 /* The pass under way. A row is a run of neighbouring spans that are matched as one. */
 static struct {
@@ -41,7 +41,6 @@ static struct {
   size_t released;   /* (M) pages by this pass */
   size_t strays;     /* (M) spans that could be matched but not as part of a row */
   uint32_t unsettled; /* (M) spans that the scan passed over because they may yet become empty */
-  uint32_t last_start; /* (M) os_now_ms */
 } pass = {.lock = LOCK_INIT(RANK_MESH)};
 
 static _Atomic uint32_t next_due; /* (~) os_now_ms when the next pass is due, as the last look had it */
@@ -135,19 +134,25 @@ static void begin_scan(void) {
   pass.unsettled = 0;
 }
 
-static void start(unsigned c, uint32_t now_ms) {
-  ClassHeap *h = &class_heaps[c];
-  depot_drain(c); /* a slot in a magazine pins its span */
-  lock_acquire(&h->lock);
-  pass.run = choose_run(h, &size_classes[c]);
-  size_t spans = h->spans - h->members;
-  lock_release(&h->lock);
-  if (!allocate_rows(c, spans)) return;
+static void start(unsigned c) {
   pass.c = c;
   pass.released = 0;
-  begin_scan();
-  pass.last_start = now_ms;
+  pass.state = PASS_DRAIN;
   figures.passes++;
+}
+
+/* A slot in a magazine pins its span: the depot goes first, a magazine at a time. */
+static void drain(void) {
+  ClassHeap *h = &class_heaps[pass.c];
+  if (depot_drain_some(pass.c, 1)) return;
+  lock_acquire(&h->lock);
+  pass.run = choose_run(h, &size_classes[pass.c]);
+  size_t spans = h->spans - h->members;
+  lock_release(&h->lock);
+  if (allocate_rows(pass.c, spans))
+    begin_scan();
+  else
+    pass.state = PASS_IDLE;
 }
 
 static void finish(uint32_t now_ms) {
@@ -180,8 +185,8 @@ static MeshProgress choose(uint32_t now_ms) {
     progress = MESH_LATER;
     if (!is_due(&class_heaps[c], now_ms)) continue;
     if (!class_trims(c) && !arena_mesh_open()) continue;
-    start(c, now_ms);
-    return pass.state == PASS_IDLE ? MESH_LATER : MESH_MORE;
+    start(c);
+    return MESH_MORE;
   }
   return progress;
 }
@@ -300,20 +305,20 @@ static bool maps_allow(MeshMove *moves, size_t count, uint32_t span_pages) {
 static void make_frames(uint32_t page, uint32_t span_pages) {
   batch.moves = 0;
   for (uint32_t k = 0; k < pass.run; k++, page += span_pages) {
-    if (!is_candidate(page) || miniheap_of(page)->frame != 0) continue;
+    if (!is_candidate(page) || frame_is_current(miniheap_of(page)->frame)) continue;
     if (arena_mesh_claim_frame(page))
       batch.move[batch.moves++] = (MeshMove){.page = page, .frame = page, .copy = true};
   }
   if (maps_allow(batch.move, batch.moves, span_pages)) arena_mesh_move(batch.move, batch.moves, pass.c);
   for (size_t i = 0; i < batch.moves; i++)
-    if (miniheap_of(batch.move[i].page)->frame == 0)
+    if (!frame_is_current(miniheap_of(batch.move[i].page)->frame))
       arena_mesh_release_frame(batch.move[i].page, span_pages);
 }
 
 /* Adds the moves that join group b to group a, if they still fit. `taken` is a's bitmap so far. */
 static void add_join(uint32_t a, uint32_t b, uint64_t *taken) {
   const MiniHeap *from = miniheap_of(b);
-  if (!is_candidate(a) || !is_candidate(b) || miniheap_of(a)->frame == 0) return;
+  if (!is_candidate(a) || !is_candidate(b) || !frame_is_current(miniheap_of(a)->frame)) return;
   for (size_t w = 0; w < bitmap_words(from->slots); w++)
     if (taken[w] & from->bitmap[w]) return;
   size_t spans = mesh_group_size(b);
@@ -346,7 +351,7 @@ static void settle_join(ClassHeap *h, uint32_t a, uint32_t b, uint32_t old_frame
   figures.pages_total += span_pages;
   figures.meshes++;
   add_relaxed(&mesh_pages_released, span_pages);
-  if (old_frame != 0) arena_mesh_release_frame(old_frame, span_pages);
+  if (frame_is_current(old_frame)) arena_mesh_release_frame(old_frame, span_pages);
   if (mh->live == 0) group_release_member(h, b);
 }
 
@@ -393,7 +398,7 @@ static void choose_leading_row(void) {
   size_t best_size = 0;
   for (size_t i = pass.leading; i == pass.leading || same_group(i); i++) {
     uint32_t page = pass.page[row_at(i)];
-    if (!is_candidate(page) || miniheap_of(page)->frame == 0) continue;
+    if (!is_candidate(page) || !frame_is_current(miniheap_of(page)->frame)) continue;
     size_t size = mesh_group_size(page);
     if (size > best_size) {
       best = row_at(i);
@@ -432,6 +437,7 @@ static void apply(void) {
 static MeshProgress step(void) {
   switch (pass.state) {
     case PASS_IDLE: return choose(os_now_ms());
+    case PASS_DRAIN: drain(); break;
     case PASS_SCAN: scan(os_now_ms()); break;
     case PASS_MATCH: match(); break;
     case PASS_APPLY: apply(); break;
@@ -492,6 +498,46 @@ size_t mesh_pass_all(void) {
   lock_release(&pass.lock);
   released = load_relaxed(&mesh_pages_released);
   return released > before ? released - before : 0;
+}
+
+/* How long after a fork meshing begins again: ever longer for a program that forks often, because each
+ * fork undoes it. */
+static uint32_t wait_after_fork(uint32_t now_ms) {
+  static uint32_t last_fork, wait; /* (M) */
+  bool often = now_ms - last_fork < 4 * max_size(wait, options.period_ms);
+  wait = often ? (uint32_t)min_size(MESH_BACKOFF_MAX_MS, 2 * (size_t)max_size(wait, 1)) : options.period_ms;
+  wait = (uint32_t)max_size(wait, options.period_ms);
+  last_fork = now_ms;
+  return wait;
+}
+
+/* Every span of a group becomes one of its own. All locks are held. */
+static void dissolve_groups(void) {
+  for (uint32_t page = 1; page < arena.frontier; page++) {
+    unsigned c = class_at(page_address(page));
+    if (c < CLASS_FIRST || c >= CLASS_END || miniheap_of(page)->offset != 0) continue;
+    if (!is_leader(page) || !has_members(page)) continue;
+    class_heaps[c].members -= (uint32_t)mesh_group_size(page) - 1;
+    uint32_t p = page, next;
+    mesh_group_keep_own_bits(page);
+    do {
+      MiniHeap *mh = miniheap_of(p);
+      next = mh->group_next;
+      mh->group_next = mh->leader = p;
+      rebin(&class_heaps[c], p, mh);
+      p = next;
+    } while (p != page);
+  }
+  store_relaxed(&mesh_pages_released, 0);
+}
+
+void mesh_pass_fork(void) {
+  if (pass.state != PASS_IDLE && pass.state != PASS_DRAIN) os_unmap(pass.memory, pass.memory_size);
+  pass.state = PASS_IDLE;
+  if (!arena_mesh_fork()) return;
+  dissolve_groups();
+  const uint32_t now_ms = os_now_ms(), wait = wait_after_fork(now_ms);
+  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) class_heaps[c].mesh_after = now_ms + wait;
 }
 
 void mesh_pass_figures(MeshFigures *f) {

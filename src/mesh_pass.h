@@ -38,7 +38,9 @@ typedef struct MeshFigures {
 
 void mesh_pass_figures(MeshFigures *f);
 
-/* For fork. */
+/* Before a fork, all locks held: what groups share becomes each span's own, on both sides. A pass under
+ * way is given up. */
+void mesh_pass_fork(void);
 Lock *mesh_pass_lock(void);
 
 #endif

@@ -33,7 +33,8 @@ enum {
 
 typedef struct MiniHeap {
   uint32_t next, prev;  /* (S) page numbers in the list of its bin; 0 ends it */
-  uint32_t frame;       /* (S and A) page whose offset in the memfd the span is mapped at; 0 if anonymous */
+  uint32_t frame;       /* (S and A) page whose offset in the memfd the span is mapped at; 0 if anonymous;
+                         * with FRAME_STALE, mapped privately onto a file from before a fork */
   uint8_t offset;       /* (C while a span) pages from the head; 0 in the head itself */
   uint8_t trimmed;      /* (S) pages without a live slot that were purged since the last refill */
   uint8_t size_class;   /* (C while a span) */
@@ -46,6 +47,12 @@ typedef struct MiniHeap {
   uint64_t bitmap[];    /* (S) one bit a slot, set from before the slot can reach a program until drained */
 } MiniHeap;
 _Static_assert(sizeof(MiniHeap) == 32, "header and the bitmap of a 4 KiB page fill a cache line");
+
+/* A stale frame is no one's to share, punch or make again. The three bits below tell files of successive
+ * forks apart, so that mappings can be counted. */
+#define FRAME_STALE ((uint32_t)1 << 31)
+#define FRAME_GENERATION_SHIFT 28
+static inline bool frame_is_current(uint32_t frame) { return frame != 0 && !(frame & FRAME_STALE); }
 
 /* The head of a large block. */
 typedef struct LargeBlock {

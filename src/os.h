@@ -43,6 +43,17 @@ void os_window_close(void *window, size_t size, int fd);
 /* Maps the window's pages at `window` also at `addr`, in the place of whatever is there. Works on the
  * mapping, so that it does not matter what the program has done to the descriptor. */
 bool os_alias(void *window, size_t size, void *addr);
+/* The descriptor is still that of the file that the window was made from; a program may have closed it, or
+ * have a file of its own there by now. Uses the first byte of the file. */
+bool os_is_file_of(int fd, void *window);
+/* Maps part of a file privately: what is there is seen, what is stored from now on is this process's
+ * alone. */
+bool os_map_private(int fd, size_t offset, size_t size, void *addr);
+/* Moves private memory from `from`, one mapping, to `to`. */
+bool os_replace(void *from, size_t size, void *to);
+/* A page that reads `*page == 1` in this process and 0 in a child that no fork handler prepared. NULL
+ * where the kernel cannot (before Linux 4.14). */
+uint32_t *os_wiped_on_fork(void);
 /* Frees the file's pages below this part of the window; all aliases read zero afterwards. */
 bool os_punch(void *window, size_t size);
 /* userfaultfd. `user_only`: stores by the kernel on the program's behalf fail with EFAULT instead of

@@ -214,6 +214,42 @@ bool os_alias(void *window, size_t size, void *addr) {
   return p == addr;
 }
 
+bool os_is_file_of(int fd, void *window) {
+  volatile char *byte = window;
+  char seen;
+  for (int i = 0; i < 2; i++) {
+    *byte = (char)(*byte + 1);
+    if (raw_syscall(SYS_pread64, fd, &seen, 1, 0) != 1 || seen != *byte) return false;
+  }
+  return true;
+}
+
+bool os_map_private(int fd, size_t offset, size_t size, void *addr) {
+  int saved = errno;
+  void *p = mmap(addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, (off_t)offset);
+  errno = saved;
+  return p == addr;
+}
+
+bool os_replace(void *from, size_t size, void *to) {
+  int saved = errno;
+  void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+  errno = saved;
+  return p == to;
+}
+
+uint32_t *os_wiped_on_fork(void) {
+  size_t size = os_page_size();
+  uint32_t *page = os_map(size);
+  if (page == NULL) return NULL;
+  if (!succeeded(errno, madvise(page, size, MADV_WIPEONFORK))) {
+    os_unmap(page, size);
+    return NULL;
+  }
+  *page = 1;
+  return page;
+}
+
 bool os_punch(void *window, size_t size) { return succeeded(errno, madvise(window, size, MADV_REMOVE)); }
 
 #ifndef UFFD_USER_MODE_ONLY
