@@ -29,6 +29,13 @@ extern "C" {
  */
 int mesh_mallctl(const char *name, void *old, size_t *old_len, void *new_value, size_t new_len);
 
+/* Keeps the memory of [p, p + size) where it is, physically too, for devices, registered buffers and
+ * whatever else knows memory by more than its address. Pins nest; they end with the object, if not
+ * before. 0, or -1 if there is no memory to note it in: then the pages may be meshed. Objects allocated with
+ * an alignment of 512 or more, and those of a page or more, never are. */
+int mesh_pin(const void *p, size_t size);
+void mesh_unpin(const void *p, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -61,6 +61,7 @@ bool arena_init(void) {
     arena.frontier = 1;
     arena.committed = 0;
     if (commit_to((uint32_t)(ARENA_COMMIT_STEP >> arena.page_shift))) return true;
+    os_unmap((void *)arena.class_map, arena.base - (uintptr_t)arena.class_map + bytes);
     break;
   }
   arena.base = 0;
@@ -134,27 +135,29 @@ uint32_t arena_alloc(size_t pages, size_t align, unsigned head_class, unsigned t
   return page;
 }
 
-static uint32_t alloc_spans_locked(uint32_t span_pages, size_t *count, PageContent *content) {
+static uint32_t alloc_spans_locked(uint32_t span_pages, uint32_t align, size_t *count, PageContent *content) {
   const size_t want = *count;
   for (int state = RUN_DIRTY; state <= RUN_CLEAN; state++) {
     *content = state == RUN_DIRTY ? PAGES_DIRTY : PAGES_ZERO;
     for (*count = want;; *count = 1) {
-      uint32_t page = page_run_take((uint32_t)(*count * span_pages), 1, 0, (RunState)state);
+      uint32_t page = page_run_take((uint32_t)(*count * span_pages), align, align_bias(), (RunState)state);
       if (page != 0) return page;
       if (*count == 1) break;
     }
   }
   *count = want;
-  uint32_t page = raise_frontier((uint32_t)(want * span_pages), 1);
+  uint32_t page = raise_frontier((uint32_t)(want * span_pages), align);
   if (page != 0 || want == 1) return page;
   *count = 1;
-  return raise_frontier(span_pages, 1);
+  return raise_frontier(span_pages, align);
 }
 
 uint32_t arena_alloc_spans(unsigned size_class, size_t *count, PageContent *content) {
   const uint32_t span_pages = size_classes[size_class].span_pages;
+  /* Slots of a pinned class are aligned to their size, so spans of one slot must be. */
+  const uint32_t align = class_is_pinned(size_class) ? span_pages : 1;
   lock_acquire(&arena.lock);
-  uint32_t page = alloc_spans_locked(span_pages, count, content);
+  uint32_t page = alloc_spans_locked(span_pages, align, count, content);
   if (page != 0) {
     mark(page, *count * span_pages, size_class);
     count_used(*count * span_pages, 0);
@@ -162,7 +165,7 @@ uint32_t arena_alloc_spans(unsigned size_class, size_t *count, PageContent *cont
   lock_release(&arena.lock);
   if (page != 0 || load_relaxed(&arena.dirty_pages) == 0) return page;
   *count = 1;
-  return arena_alloc(span_pages, 1, size_class, size_class, content);
+  return arena_alloc(span_pages, align, size_class, size_class, content);
 }
 
 static void free_locked(uint32_t page, size_t pages, RunState state, uint32_t now_ms) {
@@ -239,11 +242,11 @@ void arena_shrink(uint32_t page, size_t new_pages) {
 bool arena_move(uint32_t from, uint32_t to) {
   LargeBlock *source = large_block_of(from), *target = large_block_of(to);
   const size_t bytes = pages_to_bytes(source->pages);
-  if (arena.moved_blocks >= MOVED_BLOCKS_MAX) return false;
+  if (load_relaxed(&arena.moved_blocks) >= MOVED_BLOCKS_MAX) return false;
   if (!os_move_pages(page_address(from), bytes, page_address(to), pages_to_bytes(target->pages))) return false;
   bool filled = os_fill_hole(page_address(from), bytes);
   lock_acquire(&arena.lock);
-  if (!source->moved) arena.moved_blocks++;
+  if (!source->moved) add_relaxed(&arena.moved_blocks, 1);
   target->moved = true;
   source->lost = !filled;
   arena.large_pages -= source->pages;
@@ -260,7 +263,7 @@ void arena_free_large(uint32_t page) {
   bool moved = block->moved;
   RunState state = moved ? unmove(page, pages) : RUN_DIRTY;
   lock_acquire(&arena.lock);
-  arena.moved_blocks -= moved;
+  sub_relaxed(&arena.moved_blocks, moved);
   arena.large_pages -= pages;
   arena.large_count--;
   free_locked(page, pages, state, now_ms);
@@ -275,7 +278,8 @@ size_t arena_dirty_limit(void) { return max_size(PURGE_KEEP_MIN, arena_used_byte
 static uint32_t take_due(uint32_t now_ms, uint32_t age_ms, size_t keep, uint32_t *pages) {
   lock_acquire(&arena.lock);
   bool due = page_run_oldest() != 0 && (pages_to_bytes(load_relaxed(&arena.dirty_pages)) > keep ||
-                                        now_ms - page_run_oldest_stamp() >= age_ms);
+                                        /* signed: the run may be younger than the caller's clock */
+                                        (int32_t)(now_ms - page_run_oldest_stamp()) >= (int32_t)age_ms);
   uint32_t page = due ? page_run_take_oldest(pages) : 0;
   lock_release(&arena.lock);
   return page;

@@ -31,7 +31,7 @@ typedef struct Arena {
   uint32_t clean_pages;           /* (A) in free clean runs */
   size_t large_pages;             /* (A) in large blocks */
   uint32_t large_count;           /* (A) large blocks */
-  uint32_t moved_blocks;          /* (A) large blocks whose pages were moved: two mappings each */
+  _Atomic uint32_t moved_blocks;  /* (~) large blocks whose pages were moved: two mappings each */
 } Arena;
 
 extern Arena arena;

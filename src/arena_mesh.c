@@ -162,15 +162,6 @@ static char *range_address(const MeshMove *moves, const MoveRange *r) {
   return page_address(moves[r->first].page);
 }
 
-static bool protect_all(const MeshMove *moves, const MoveRange *ranges, size_t n, size_t span_bytes) {
-  for (size_t i = 0; i < n; i++) {
-    if (barrier_protect(range_address(moves, &ranges[i]), ranges[i].count * span_bytes)) continue;
-    while (i-- > 0) barrier_give_up(range_address(moves, &ranges[i]), ranges[i].count * span_bytes);
-    return false;
-  }
-  return true;
-}
-
 static void map_range(const MeshMove *moves, const MoveRange *r, uint32_t span_pages) {
   const size_t bytes = r->count * pages_to_bytes(span_pages);
   if (!os_alias(frame_address(moves[r->first].frame), bytes, range_address(moves, r))) {
@@ -191,11 +182,16 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
   if (count == 0 || !barrier_open()) return;
   sort_moves(moves, count);
   size_t n = find_ranges(moves, count, sc->span_pages, ranges);
-  if (protect_all(moves, ranges, n, pages_to_bytes(sc->span_pages))) {
-    for (size_t i = 0; i < count; i++)
-      if (moves[i].copy) copy_live_slots(&moves[i], sc);
-    for (size_t i = 0; i < n; i++) map_range(moves, &ranges[i], sc->span_pages);
-  }
+  bool protected[MESH_BATCH_MAX];
+  for (size_t i = 0; i < n; i++)
+    protected[i] = barrier_protect(range_address(moves, &ranges[i]),
+                                   ranges[i].count * pages_to_bytes(sc->span_pages));
+  /* A range that could not be protected stays where it is. If it is a leader's, its members still copy
+   * theirs through it: those slots nobody stores to. */
+  for (size_t i = 0; i < count; i++)
+    if (moves[i].copy) copy_live_slots(&moves[i], sc);
+  for (size_t i = 0; i < n; i++)
+    if (protected[i]) map_range(moves, &ranges[i], sc->span_pages);
   barrier_close();
 }
 

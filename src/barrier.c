@@ -1,60 +1,129 @@
 #include "barrier.h"
 
+#include "hazard.h"
+#include "lock.h"
 #include "os.h"
 
 static struct {
-  BarrierKind kind; /* (mesh lock) */
-  int uffd;         /* (mesh lock) open during a pass only; closing it walks all mappings */
-  uint64_t signals; /* (mesh lock) the mask to restore */
+  BarrierKind kind;       /* (mesh lock) */
+  int uffd;               /* (mesh lock) open during a pass only; closing it walks all mappings */
+  uint64_t signals;       /* (mesh lock) the mask to restore */
+  OsSignalAction program; /* (handler lock) the program's action for SIGSEGV */
 } barrier = {.kind = BARRIER_AUTO, .uffd = -1};
 
+static Lock handler_lock = LOCK_INIT(RANK_HANDLER);
+
 BarrierKind barrier_kind(void) { return barrier.kind; }
-static bool choose(BarrierKind kind) {
-  if ((kind == BARRIER_UFFD || kind == BARRIER_UFFD_USER) && barrier.uffd < 0) {
+
+void barrier_handler_lock(uint64_t *signals) {
+  os_signals_block(signals);
+  lock_acquire(&handler_lock);
+}
+
+void barrier_handler_unlock(const uint64_t *signals) {
+  lock_release(&handler_lock);
+  os_signals_restore(signals);
+}
+
+/* ------------------------------------------------------------------------------- the back ends */
+
+static bool uses_uffd(BarrierKind kind) { return kind == BARRIER_UFFD || kind == BARRIER_UFFD_USER; }
+
+/* The kernel's own stores fail on protected pages: published buffers must be left alone. */
+static bool needs_hazards(BarrierKind kind) { return kind == BARRIER_UFFD_USER || kind == BARRIER_MPROTECT; }
+
+/* A fault while the handler is ours: whoever's it is, it waits until the batch has ended and the program's
+ * handler is back, and happens again if it was the program's. */
+static void wait_for_batch(int signal) {
+  (void)signal;
+  hazard_wait();
+}
+
+static bool try_kind(BarrierKind kind) {
+  if (uses_uffd(kind) && barrier.uffd < 0) {
     barrier.uffd = os_uffd_open(kind == BARRIER_UFFD_USER);
     if (barrier.uffd < 0) return false;
   }
-  barrier.kind = kind;
-  return true;
+  if (needs_hazards(kind) && !os_fence_all_threads()) return false;
+  return kind != BARRIER_OFF;
 }
 
-static bool choose_any(void) {
-  BarrierKind wanted = options.barrier;
-  if (wanted != BARRIER_AUTO) return choose(wanted);
-  return choose(BARRIER_UFFD);
+static void choose(void) {
+  static const BarrierKind order[] = {BARRIER_UFFD, BARRIER_UFFD_USER, BARRIER_MPROTECT};
+  barrier.kind = BARRIER_OFF;
+  if (options.barrier != BARRIER_AUTO) {
+    if (try_kind(options.barrier)) barrier.kind = options.barrier;
+  } else {
+    for (unsigned i = 0; i < sizeof order / sizeof *order && barrier.kind == BARRIER_OFF; i++)
+      if (try_kind(order[i])) barrier.kind = order[i];
+  }
+  store_relaxed(&hazard_wanted, needs_hazards(barrier.kind));
 }
 
 bool barrier_open(void) {
+  if (barrier.kind == BARRIER_AUTO) choose();
   os_signals_block(&barrier.signals);
-  bool ok = barrier.kind == BARRIER_AUTO ? choose_any() : choose(barrier.kind);
-  if (!ok && barrier.kind == BARRIER_AUTO) barrier.kind = BARRIER_OFF;
-  if (ok && barrier.kind != BARRIER_OFF) return true;
+  if (try_kind(barrier.kind)) {
+    if (!needs_hazards(barrier.kind)) return true;
+    if (hazard_begin()) {
+      if (barrier.kind == BARRIER_UFFD_USER) return true;
+      lock_acquire(&handler_lock);
+      if (os_segv_handler_install(wait_for_batch, &barrier.program)) return true;
+      lock_release(&handler_lock);
+      hazard_end();
+    }
+  }
   os_signals_restore(&barrier.signals);
   return false;
 }
 
-/* A page that was never touched has no page table entry to protect. Reading it makes one. */
-static void touch(const char *addr, size_t size) {
-  const size_t page = os_page_size();
-  for (size_t at = 0; at < size; at += page) (void)*(const volatile char *)(addr + at);
+void barrier_close(void) {
+  if (barrier.kind == BARRIER_MPROTECT) {
+    os_segv_handler_restore(&barrier.program);
+    lock_release(&handler_lock);
+  }
+  if (needs_hazards(barrier.kind)) hazard_end();
+  os_signals_restore(&barrier.signals);
 }
-
-bool barrier_protect(char *addr, size_t size) {
-  touch(addr, size);
-  if (os_uffd_protect(barrier.uffd, addr, size)) return true;
-  /* The program may have closed the descriptor, or have a file of its own there by now: not ours to
-   * close. The next batch opens another. */
-  barrier.uffd = -1;
-  return false;
-}
-
-void barrier_wake(char *addr, size_t size) { os_uffd_wake(barrier.uffd, addr, size); }
-
-void barrier_give_up(char *addr, size_t size) { os_uffd_unprotect(barrier.uffd, addr, size); }
-
-void barrier_close(void) { os_signals_restore(&barrier.signals); }
 
 void barrier_rest(void) {
   if (barrier.uffd >= 0 && os_uffd_is_open(barrier.uffd)) os_close(barrier.uffd);
   barrier.uffd = -1;
+}
+
+/* --------------------------------------------------------------------------------- the ranges */
+
+/* A page that was never touched has no page table entry to protect. Reading it makes one. */
+static void touch(const char *addr, size_t size) {
+  for (size_t at = 0; at < size; at += arena.page_size) (void)*(const volatile char *)(addr + at);
+}
+
+/* The calling thread's own stack must not be among what it would wait for. */
+static bool holds_this_stack(const char *addr, size_t size) {
+  const char here = 0;
+  return (uintptr_t)&here - (uintptr_t)addr < size;
+}
+
+bool barrier_protect(char *addr, size_t size) {
+  if (holds_this_stack(addr, size)) return false;
+  if (needs_hazards(barrier.kind) && hazard_overlaps(addr, size)) return false;
+  if (barrier.kind == BARRIER_MPROTECT) return os_set_writable(addr, size, false);
+  if (barrier.uffd < 0) return false;
+  touch(addr, size);
+  if (os_uffd_protect(barrier.uffd, addr, size)) return true;
+  /* The program may have closed the descriptor, or have a file of its own there by now: not ours to
+   * close. The next batch opens another. */
+  if (!os_uffd_is_open(barrier.uffd)) barrier.uffd = -1;
+  return false;
+}
+
+void barrier_wake(char *addr, size_t size) {
+  if (barrier.kind != BARRIER_MPROTECT) os_uffd_wake(barrier.uffd, addr, size);
+}
+
+void barrier_give_up(char *addr, size_t size) {
+  if (barrier.kind == BARRIER_MPROTECT)
+    os_set_writable(addr, size, true);
+  else
+    os_uffd_unprotect(barrier.uffd, addr, size);
 }

@@ -5,6 +5,7 @@
 #include "arena_mesh.h"
 #include "global_heap.h"
 #include "mesh_pass.h"
+#include "hazard.h"
 #include "meta.h"
 #include "thread_local_heap.h"
 
@@ -30,6 +31,7 @@ void fork_parent(void) {
 void fork_child(void) {
   thread_heaps_forget_others();
   arena_mesh_fork_child();
+  hazard_forget_others();
   for (unsigned i = LOCK_COUNT; i-- > 0;) lock_reset(lock_table(i));
 }
 

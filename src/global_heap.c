@@ -3,6 +3,7 @@
 #include "group_drain.h"
 #include "options.h"
 #include "os.h"
+#include "pin.h"
 #include "span_trim.h"
 
 enum { TICK_MS = 50, DRAIN_BATCH = 32, PREFETCH_AHEAD = 8 };
@@ -104,6 +105,7 @@ static void drain_slot(ClassHeap *h, const SizeClass *sc, void *slot, uint32_t n
   }
   bin_remove(h, mh);
   span_untrim(h, mh);
+  pin_forget(page);
   empty->page[empty->count++] = page;
   if (empty->count == DRAIN_BATCH) free_empty_spans(h, empty, sc->span_pages);
 }

@@ -2,8 +2,10 @@
 
 #include "arena_mesh.h"
 #include "mesh_group.h"
+#include "pin.h"
 
 static void free_fresh_span(ClassHeap *h, uint32_t page, uint32_t pages) {
+  pin_forget(page);
   arena_free_fresh(page, pages);
   h->spans--;
   h->span_frees++;

@@ -8,19 +8,22 @@ _Atomic bool init_done;
 
 static Lock init_lock = LOCK_INIT(RANK_HEAPS);
 
+static bool init_locked(void) {
+  if (load_relaxed(&init_done)) return false;
+  options_read();
+  if (!arena_init()) return false;
+  class_heaps_init();
+  store_release(&init_done, true);
+  return true;
+}
+
 bool init_slow(void) {
   lock_acquire(&init_lock);
-  if (!load_relaxed(&init_done)) {
-    options_read();
-    if (arena_init()) {
-      class_heaps_init();
-      store_release(&init_done, true);
-      /* As early as can be: handlers run in reverse order before a fork, so that others' handlers,
-       * which may allocate, have run when ours takes the locks. May itself allocate. */
-      fork_handlers_install();
-    }
-  }
+  bool first = init_locked();
   lock_release(&init_lock);
+  /* As early as can be: handlers run in reverse order before a fork, so that others' handlers, which may
+   * allocate, have run when ours takes the locks. May itself allocate. */
+  if (first) fork_handlers_install();
   return load_relaxed(&init_done);
 }
 

@@ -33,9 +33,12 @@ void lock_reset(Lock *lock) {
 /* One bit for each rank held. */
 static _Thread_local uint64_t held[(RANK_COUNT + 63) / 64];
 
-void lock_note_taken(const Lock *lock) {
+void lock_check_rank(const Lock *lock) {
   for (uint32_t r = lock->rank; r < RANK_COUNT; r++)
     if (held[r / 64] >> (r % 64) & 1) mesh_fatal("locks taken out of rank order", lock);
+}
+
+void lock_note_taken(const Lock *lock) {
   held[lock->rank / 64] |= (uint64_t)1 << (lock->rank % 64);
 }
 

@@ -14,8 +14,9 @@ typedef enum LockRank {
   RANK_MESH = 2,        /* meshing passes: one at a time */
   RANK_CLASS = 3,       /* RANK_CLASS + c: lists and bitmaps of size class c */
   RANK_ARENA = 3 + 64,  /* page runs, page states */
-  RANK_META = 3 + 65,   /* the metadata allocator */
-  RANK_COUNT = 3 + 66,
+  RANK_META = 3 + 65,    /* the metadata allocator */
+  RANK_HANDLER = 3 + 66, /* the SIGSEGV handler, ours during a batch */
+  RANK_COUNT = 3 + 67,
 } LockRank;
 
 typedef struct Lock {
@@ -28,7 +29,9 @@ typedef struct Lock {
 
 void lock_wait(Lock *lock);
 void lock_wake(Lock *lock);
-/* Debug builds: the calling thread's record of what it holds. */
+/* Debug builds: the calling thread's record of what it holds. The check comes before the wait, so that a
+ * thread that waits for itself is told. */
+void lock_check_rank(const Lock *lock);
 void lock_note_taken(const Lock *lock);
 void lock_note_released(const Lock *lock);
 
@@ -42,6 +45,7 @@ static inline bool lock_try(Lock *lock) {
 
 static inline void lock_acquire(Lock *lock) {
   uint32_t expected = 0;
+  if (MESH_DEBUG) lock_check_rank(lock);
   if (!cas_acquire(&lock->word, &expected, 1)) lock_wait(lock);
   if (MESH_DEBUG) lock_note_taken(lock);
 }

@@ -102,7 +102,7 @@ EXPORT struct mallinfo2 mallinfo2(void) {
       .ordblks = s.spans,
       .hblks = s.large_count,
       .hblkhd = s.large_bytes,
-      .uordblks = s.live_bytes,
+      .uordblks = s.live_bytes - s.large_bytes,
       .fordblks = free_bytes,
       .keepcost = s.dirty_bytes,
   };

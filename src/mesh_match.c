@@ -30,8 +30,8 @@ typedef enum Phase {
 } Phase;
 
 /* Live slots in ascending order; `slot` is declared in the loop's head. */
-#define FOR_EACH_LIVE(slot, row, words)                                                          \
-  for (size_t w_ = 0; w_ < (words); w_++)                                                        \
+#define FOR_EACH_LIVE(slot, row, words)                                                           \
+  for (size_t w_ = 0; w_ < (words); w_++)                                                         \
     for (uint64_t bits_ = (row)[w_], slot; bits_ != 0 && (slot = w_ * 64 + lowest_bit(bits_), 1); \
          bits_ &= bits_ - 1)
 
@@ -167,8 +167,11 @@ static void begin_placing(MeshMatch *m) {
 static void sort_rows(MeshMatch *m) {
   for (; m->credit > 0 && m->cursor < m->rows; m->cursor++) {
     size_t live = m->occupancy[m->cursor];
-    if (live + m->least <= m->slots || live == 0) m->order[m->rank[live]++] = (uint32_t)m->cursor;
-    else report(m, m->cursor, true);
+    if (live + m->least <= m->slots) {
+      m->order[m->rank[live]++] = (uint32_t)m->cursor;
+    } else {
+      report(m, m->cursor, true);
+    }
     m->credit -= COST_ROW;
   }
   if (m->cursor < m->rows) return;
@@ -409,12 +412,23 @@ bool mesh_match_step(MeshMatch *m, size_t budget) {
   m->credit = (int64_t)min_size(max_size(budget, 1), INT64_MAX);
   while (m->credit > 0 && m->phase != PHASE_DONE) {
     switch ((Phase)m->phase) {
-      case PHASE_COUNT: count_rows(m); break;
-      case PHASE_SORT: sort_rows(m); break;
-      case PHASE_PLACE: place_rows(m); break;
-      case PHASE_FILL: fill_frames(m); break;
-      case PHASE_EMPTY: join_empty_rows(m); break;
-      case PHASE_DONE: break;
+      case PHASE_COUNT:
+        count_rows(m);
+        break;
+      case PHASE_SORT:
+        sort_rows(m);
+        break;
+      case PHASE_PLACE:
+        place_rows(m);
+        break;
+      case PHASE_FILL:
+        fill_frames(m);
+        break;
+      case PHASE_EMPTY:
+        join_empty_rows(m);
+        break;
+      case PHASE_DONE:
+        break;
     }
   }
   return m->phase == PHASE_DONE;

@@ -33,7 +33,7 @@ enum {
 
 typedef struct MeshMatch {
   /* The result so far. Row indices; valid in the memory given to mesh_match_begin. */
-  uint32_t *member; /* rows in groups, one group after the other, each with its fullest row, the leader, first */
+  uint32_t *member; /* rows, one group after the other, each with its fullest row, the leader, first */
   uint32_t *group;  /* leader of the group of each row that is in one; a leader's own is itself */
   size_t grouped;   /* entries of `member`: whole groups, but for empty rows, which come last and join the
                      * last group; all rows when done */
@@ -45,7 +45,7 @@ typedef struct MeshMatch {
 
   int64_t credit; /* of the step's budget */
   uint8_t phase;
-  uint8_t tries;  /* fillings of the frame tried so far */
+  uint8_t tries; /* fillings of the frame tried so far */
 
   size_t parts, part;  /* number of parts; the one being matched */
   size_t rows;         /* of the part; below, a row is named by its index within it */
@@ -53,28 +53,28 @@ typedef struct MeshMatch {
   size_t least;        /* fewest live slots of a row that is not empty */
   size_t sorted;       /* rows in `order` at first: those that could fit another, then the empty ones */
   uint16_t *occupancy; /* live slots of each row */
-  uint32_t *rank;      /* by occupancy: first place in `order`, later first block of the pool, at or below it */
+  uint32_t *rank;      /* by occupancy: the first place in `order`, later the first block, at or below it */
 
   /* The pool: rows that are in no group yet, in blocks, fullest first. */
-  uint32_t *order;    /* the row at each position */
-  uint64_t *alive;    /* a bit for each position: the row is still in the pool, and not in the frame */
-  uint64_t *columns;  /* for each block, for each slot, a bit for each position of the block */
-  uint32_t *demand;   /* for each slot, the rows of the pool that have it live */
+  uint32_t *order;   /* the row at each position */
+  uint64_t *alive;   /* a bit for each position: the row is still in the pool, and not in the frame */
+  uint64_t *columns; /* for each block, for each slot, a bit for each position of the block */
+  uint32_t *demand;  /* for each slot, the rows of the pool that have it live */
   size_t placed, left, blocks; /* positions; rows in the pool, less those in the frame; blocks of positions */
-  size_t source;      /* word of `alive` being placed anew */
-  uint64_t waiting;   /* rows of it that are not placed yet */
+  size_t source;               /* word of `alive` being placed anew */
+  uint64_t waiting;            /* rows of it that are not placed yet */
 
   /* The frame being filled. */
-  uint16_t *taken;    /* its live slots, and room to pad */
+  uint16_t *taken;          /* its live slots, and room to pad */
   size_t used, leader_used; /* live slots: all; the leader's */
-  size_t leader;      /* position */
-  size_t block;       /* next block to look at */
-  uint32_t *picks, *best; /* positions of the other members: of this filling, of the best one */
+  size_t leader;            /* position */
+  size_t block;             /* next block to look at */
+  uint32_t *picks, *best;   /* positions of the other members: of this filling, of the best one */
   size_t picked, best_picked;
   uint64_t best_score;
-  size_t looks;       /* columns looked at for this frame */
+  size_t looks;                 /* columns looked at for this frame */
   uint32_t hidden[MATCH_TRIES]; /* first picks of the fillings tried: no later one may have them */
-  uint32_t last_leader; /* row of the last group, as indexed by the caller */
+  uint32_t last_leader;         /* row of the last group, as indexed by the caller */
 } MeshMatch;
 
 /* Bytes of memory for `count` rows of `slots` bits: 8 for each row, and at most 18 MiB. */

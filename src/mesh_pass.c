@@ -9,6 +9,7 @@
 #include "mesh_match.h"
 #include "options.h"
 #include "os.h"
+#include "pin.h"
 #include "span_trim.h"
 
 enum {
@@ -193,11 +194,12 @@ static MeshProgress choose(uint32_t now_ms) {
 
 /* --------------------------------------------------------------------------------------- scan */
 
-/* The span at `page` can be matched: a leader, or in no group, with room and something in it. (S) */
+/* The span at `page` can be matched: a leader, or in no group, with room and something in it. (S) Whether
+ * another span of its group is pinned is seen when it is to move. */
 static bool is_candidate(uint32_t page) {
   const MiniHeap *mh = miniheap_of(page);
   return class_at(page_address(page)) == pass.c && mh->offset == 0 && mh->leader == page &&
-         mh->live > 0 && mh->live < mh->slots;
+         mh->live > 0 && mh->live < mh->slots && !pin_holds(page);
 }
 
 static bool is_settled(uint32_t page, uint32_t now_ms) {
@@ -321,12 +323,17 @@ static void add_join(uint32_t a, uint32_t b, uint64_t *taken) {
   if (!is_candidate(a) || !is_candidate(b) || !frame_is_current(miniheap_of(a)->frame)) return;
   for (size_t w = 0; w < bitmap_words(from->slots); w++)
     if (taken[w] & from->bitmap[w]) return;
-  size_t spans = mesh_group_size(b);
+  size_t spans = 0;
+  uint32_t page = b;
+  do {
+    if (pin_holds(page)) return;
+    page = miniheap_of(page)->group_next;
+    spans++;
+  } while (page != b);
   if (spans > GROUP_SIZE_MAX || batch.moves + spans > MESH_BATCH_MAX) return;
   for (size_t w = 0; w < bitmap_words(from->slots); w++) taken[w] |= from->bitmap[w];
   batch.into[batch.joins] = a;
   batch.from[batch.joins++] = b;
-  uint32_t page = b;
   do {
     /* The leader's bitmap is the whole frame's: what it copies, the members see too. */
     batch.move[batch.moves++] =

@@ -17,6 +17,8 @@ size_t os_address_space_left(void);
 void *os_reserve(size_t size);
 /* Usable private zeroed memory. NULL on failure. */
 void *os_map(size_t size);
+/* As os_map, for a table of which little will be touched: not counted against memory. */
+void *os_map_sparse(size_t size);
 void os_unmap(void *addr, size_t size);
 /* Makes reserved space readable and writable. */
 bool os_commit(void *addr, size_t size);
@@ -70,6 +72,17 @@ void os_close(int fd);
 
 /* Makes pages read-only, or writable again. */
 bool os_set_writable(void *addr, size_t size, bool writable);
+
+/* Has the kernel put a memory fence into every running thread of the process (membarrier). */
+bool os_fence_all_threads(void);
+
+/* The kernel's view of a signal's action, to be put back as it was. */
+typedef struct OsSignalAction {
+  uintptr_t words[4];
+} OsSignalAction;
+/* Installs a handler for SIGSEGV that runs where the program's own would; saves the action before. */
+bool os_segv_handler_install(void (*handler)(int), OsSignalAction *saved);
+void os_segv_handler_restore(const OsSignalAction *saved);
 
 /* vm.max_map_count; 65530 where it cannot be read. */
 size_t os_max_map_count(void);

@@ -38,9 +38,8 @@ static void *map_at(void *addr, size_t size, int prot, int flags) {
   return p == MAP_FAILED ? NULL : p;
 }
 
-static bool succeeded(int saved_errno, long result) {
-  errno = saved_errno;
-  return result == 0;
+static bool advise(void *addr, size_t size, int advice) {
+  return raw_syscall(SYS_madvise, addr, size, advice) == 0;
 }
 
 /* The number that a file of /proc starts with; 0 where it cannot be read. */
@@ -71,6 +70,8 @@ void *os_reserve(size_t size) { return map_at(NULL, size, PROT_NONE, MAP_NORESER
 
 void *os_map(size_t size) { return map_at(NULL, size, PROT_READ | PROT_WRITE, 0); }
 
+void *os_map_sparse(size_t size) { return map_at(NULL, size, PROT_READ | PROT_WRITE, MAP_NORESERVE); }
+
 void os_unmap(void *addr, size_t size) {
   int saved = errno;
   munmap(addr, size);
@@ -78,13 +79,13 @@ void os_unmap(void *addr, size_t size) {
 }
 
 bool os_commit(void *addr, size_t size) {
-  return succeeded(errno, mprotect(addr, size, PROT_READ | PROT_WRITE));
+  return raw_syscall(SYS_mprotect, addr, size, PROT_READ | PROT_WRITE) == 0;
 }
 
-bool os_purge(void *addr, size_t size) { return succeeded(errno, madvise(addr, size, MADV_DONTNEED)); }
+bool os_purge(void *addr, size_t size) { return advise(addr, size, MADV_DONTNEED); }
 
 bool os_populate(void *addr, size_t size) {
-  return succeeded(errno, madvise(addr, size, MADV_POPULATE_WRITE));
+  return advise(addr, size, MADV_POPULATE_WRITE);
 }
 
 bool os_map_fresh(void *addr, size_t size) {
@@ -95,6 +96,8 @@ bool os_move_pages(void *from, size_t from_size, void *to, size_t to_size) {
   int saved = errno;
   void *p = mremap(from, from_size, to_size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
   errno = saved;
+  /* Older kernels unmap the target before they find that they will not. */
+  if (p != to) os_fill_hole(to, to_size);
   return p == to;
 }
 
@@ -242,7 +245,7 @@ uint32_t *os_wiped_on_fork(void) {
   size_t size = os_page_size();
   uint32_t *page = os_map(size);
   if (page == NULL) return NULL;
-  if (!succeeded(errno, madvise(page, size, MADV_WIPEONFORK))) {
+  if (!advise(page, size, MADV_WIPEONFORK)) {
     os_unmap(page, size);
     return NULL;
   }
@@ -250,7 +253,7 @@ uint32_t *os_wiped_on_fork(void) {
   return page;
 }
 
-bool os_punch(void *window, size_t size) { return succeeded(errno, madvise(window, size, MADV_REMOVE)); }
+bool os_punch(void *window, size_t size) { return advise(window, size, MADV_REMOVE); }
 
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
@@ -314,7 +317,45 @@ bool os_uffd_is_open(int fd) {
 void os_close(int fd) { raw_syscall(SYS_close, fd); }
 
 bool os_set_writable(void *addr, size_t size, bool writable) {
-  return succeeded(errno, mprotect(addr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ));
+  return raw_syscall(SYS_mprotect, addr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ) == 0;
+}
+
+/* Older headers lack the commands. */
+enum { FENCE_EXPEDITED = 1 << 3, FENCE_REGISTER = 1 << 4 };
+
+bool os_fence_all_threads(void) {
+  if (raw_syscall(SYS_membarrier, FENCE_EXPEDITED, 0, 0) == 0) return true;
+  return raw_syscall(SYS_membarrier, FENCE_REGISTER, 0, 0) == 0 &&
+         raw_syscall(SYS_membarrier, FENCE_EXPEDITED, 0, 0) == 0;
+}
+
+#if defined(__x86_64__)
+/* Where the kernel returns to from a handler; libc's is private. */
+__asm__(
+    ".pushsection .text\n"
+    ".type mesh_signal_return, @function\n"
+    "mesh_signal_return:\n"
+    "  mov $15, %eax\n" /* rt_sigreturn */
+    "  syscall\n"
+    ".size mesh_signal_return, .-mesh_signal_return\n"
+    ".popsection\n");
+extern void mesh_signal_return(void) __attribute__((visibility("hidden")));
+#endif
+
+/* struct sigaction as the kernel has it: handler, flags, restorer (not on every machine), mask. */
+bool os_segv_handler_install(void (*handler)(int), OsSignalAction *saved) {
+  const uintptr_t flags = SA_ONSTACK | SA_NODEFER | SA_RESTART;
+#if defined(__x86_64__)
+  const uintptr_t sa_restorer = 0x04000000;
+  OsSignalAction action = {{(uintptr_t)handler, flags | sa_restorer, (uintptr_t)mesh_signal_return, 0}};
+#else
+  OsSignalAction action = {{(uintptr_t)handler, flags, 0, 0}};
+#endif
+  return raw_syscall(SYS_rt_sigaction, SIGSEGV, &action, saved, sizeof(uint64_t)) == 0;
+}
+
+void os_segv_handler_restore(const OsSignalAction *saved) {
+  raw_syscall(SYS_rt_sigaction, SIGSEGV, saved, NULL, sizeof(uint64_t));
 }
 
 size_t os_max_map_count(void) {

@@ -32,6 +32,16 @@ static void age_list_append(uint32_t page) {
   runs.newest = page;
 }
 
+/* Puts `page` behind `at`. */
+static void age_list_insert_after(uint32_t at, uint32_t page) {
+  FreeRun *older = free_run_of(at), *r = free_run_of(page);
+  r->older = at;
+  r->newer = older->newer;
+  if (r->newer != 0) free_run_of(r->newer)->older = page;
+  else runs.newest = page;
+  older->newer = page;
+}
+
 /* Puts `page` where `at` stands. */
 static void age_list_replace(uint32_t at, uint32_t page) {
   FreeRun *old = free_run_of(at), *r = free_run_of(page);
@@ -173,7 +183,7 @@ static void carve(uint32_t page, uint32_t skip, uint32_t pages) {
   if (state == RUN_DIRTY) {
     if (rest > 0 && skip > 0) {
       free_run_of(after)->stamp = stamp;
-      age_list_append(after);
+      age_list_insert_after(page, after);
     } else if (rest > 0) {
       free_run_of(after)->stamp = stamp;
       age_list_replace(page, after);

@@ -9,6 +9,7 @@
 #include "options.h"
 #include "os.h"
 #include "stats.h"
+#include "thread_local_heap.h"
 
 __attribute__((format(printf, 1, 2))) static void line(const char *format, ...) {
   char text[256];
@@ -46,6 +47,8 @@ static void report(void) {
   line("Lock waits:         %zu\n", s.lock_waits);
 }
 
-__attribute__((destructor)) static void report_at_exit(void) {
+__attribute__((destructor)) static void at_exit(void) {
+  /* A last look at what was freed: misuse is seen when slots are drained. */
+  thread_heap_flush();
   if (options.stats && load_acquire(&init_done)) report(); /* acquire: init_slow's release */
 }

@@ -235,6 +235,7 @@ static bool make_room(ThreadLocalHeap *heap, unsigned c) {
     v->previous = magazine_new(size_classes[c].capacity);
   else if (v->previous->count > 0)
     v->previous = depot_put_full(c, v->previous);
+  store_relaxed(&heap->behind[c], 0);
   if (v->previous == NULL) return false;
   swap_previous(heap, c);
   return true;

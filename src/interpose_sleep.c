@@ -3,7 +3,6 @@
  *
  * Signals are blocked while we work, and let in by the wait itself (the p-variants take the mask), so
  * that a signal ends the wait just as it would without us. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,24 +13,12 @@
 #include <unistd.h>
 
 #include "bits.h"
+#include "hazard.h"
 #include "idle.h"
+#include "interpose.h"
 #include "os.h"
 
-#define EXPORT __attribute__((visibility("default")))
 #define NO_TIMEOUT UINT64_MAX
-
-/* The next definition of a function after ours: libc's. Resolved once; racing threads find the same. */
-#define REAL(name) ((__typeof__(&name))real((void **)&real_##name, #name))
-static void *real(void **slot, const char *name) {
-  void *f = __atomic_load_n(slot, __ATOMIC_RELAXED);
-  if (f == NULL) {
-    f = dlsym(RTLD_NEXT, name);
-    __atomic_store_n(slot, f, __ATOMIC_RELAXED);
-  }
-  return f;
-}
-static void *real_epoll_wait, *real_epoll_pwait, *real_poll, *real_ppoll, *real_select, *real_pselect,
-    *real_nanosleep, *real_clock_nanosleep;
 
 /* One way to wait: at most `ns` nanoseconds, with `mask` as the signal mask. Returns what the call does. */
 typedef struct Wait {
@@ -121,17 +108,28 @@ static int wait_epoll(Wait *w, uint64_t ns, const sigset_t *mask) {
   return REAL(epoll_pwait)(w->epoll.fd, w->epoll.events, w->epoll.count, to_ms(ns), mask);
 }
 
-EXPORT int epoll_pwait(int fd, struct epoll_event *events, int count, int ms, const sigset_t *mask) {
-  if (ms == 0 || !idle_due()) return REAL(epoll_pwait)(fd, events, count, ms, mask);
-  int n = REAL(epoll_pwait)(fd, events, count, 0, mask);
-  if (n != 0) return n;
+static int idle_epoll(int fd, struct epoll_event *events, int count, int ms, const sigset_t *mask) {
   Wait w = {.wait = wait_epoll, .epoll = {.fd = fd, .events = events, .count = count}};
-  return idle_wait(&w, from_ms(ms), mask);
+  int n = wait_epoll(&w, 0, mask);
+  return n != 0 ? n : idle_wait(&w, from_ms(ms), mask);
+}
+
+static size_t events_size(int count) { return count > 0 ? (size_t)count * sizeof(struct epoll_event) : 0; }
+
+EXPORT int epoll_pwait(int fd, struct epoll_event *events, int count, int ms, const sigset_t *mask) {
+  Published p = hazard_publish(events, events_size(count));
+  int n = ms == 0 || !idle_due() ? REAL(epoll_pwait)(fd, events, count, ms, mask)
+                                 : idle_epoll(fd, events, count, ms, mask);
+  hazard_clear(p);
+  return n;
 }
 
 EXPORT int epoll_wait(int fd, struct epoll_event *events, int count, int ms) {
-  if (ms == 0 || !idle_due()) return REAL(epoll_wait)(fd, events, count, ms);
-  return epoll_pwait(fd, events, count, ms, NULL);
+  Published p = hazard_publish(events, events_size(count));
+  int n = ms == 0 || !idle_due() ? REAL(epoll_wait)(fd, events, count, ms)
+                                 : idle_epoll(fd, events, count, ms, NULL);
+  hazard_clear(p);
+  return n;
 }
 
 /* ---------------------------------------------------------------------------------------- poll */
@@ -148,13 +146,19 @@ static int idle_poll(struct pollfd *fds, nfds_t count, uint64_t ns, const sigset
 }
 
 EXPORT int poll(struct pollfd *fds, nfds_t count, int ms) {
-  if (ms == 0 || !idle_due()) return REAL(poll)(fds, count, ms);
-  return idle_poll(fds, count, from_ms(ms), NULL);
+  Published p = hazard_publish(fds, count * sizeof *fds);
+  int n = ms == 0 || !idle_due() ? REAL(poll)(fds, count, ms) : idle_poll(fds, count, from_ms(ms), NULL);
+  hazard_clear(p);
+  return n;
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *t, const sigset_t *mask) {
-  if (!valid_timespec(t) || from_timespec(t) == 0 || !idle_due()) return REAL(ppoll)(fds, count, t, mask);
-  return idle_poll(fds, count, from_timespec(t), mask);
+  Published p = hazard_publish(fds, count * sizeof *fds);
+  int n = !valid_timespec(t) || from_timespec(t) == 0 || !idle_due()
+              ? REAL(ppoll)(fds, count, t, mask)
+              : idle_poll(fds, count, from_timespec(t), mask);
+  hazard_clear(p);
+  return n;
 }
 
 /* -------------------------------------------------------------------------------------- select */
@@ -176,7 +180,24 @@ static int idle_select(int count, fd_set *r, fd_set *w_, fd_set *e, uint64_t ns,
   return n != 0 ? n : idle_wait(&w, ns, mask);
 }
 
-EXPORT int select(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
+/* The sets of a select, of which the kernel stores as many bytes as `count` bits take, and its time. */
+typedef struct PublishedSets {
+  Published set[3], time;
+} PublishedSets;
+
+static PublishedSets publish_sets(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
+  const size_t bytes = count > 0 ? (size_t)count / 8 + sizeof(long) : 0;
+  return (PublishedSets){
+      .set = {hazard_publish(r, bytes), hazard_publish(w, bytes), hazard_publish(e, bytes)},
+      .time = hazard_publish(t, sizeof *t)};
+}
+
+static void clear_sets(PublishedSets p) {
+  hazard_clear(p.time);
+  for (int i = 3; i-- > 0;) hazard_clear(p.set[i]);
+}
+
+static int select_unpublished(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
   bool valid = t == NULL || (t->tv_sec >= 0 && t->tv_usec >= 0 && t->tv_usec < 1000000);
   if (!valid || count > FD_SETSIZE || !idle_due()) return REAL(select)(count, r, w, e, t);
   uint64_t ns = NO_TIMEOUT, begin = os_now_ns();
@@ -190,10 +211,20 @@ EXPORT int select(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t)
   return n;
 }
 
+EXPORT int select(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
+  PublishedSets p = publish_sets(count, r, w, e, t);
+  int n = select_unpublished(count, r, w, e, t);
+  clear_sets(p);
+  return n;
+}
+
 EXPORT int pselect(int count, fd_set *r, fd_set *w, fd_set *e, const struct timespec *t, const sigset_t *mask) {
-  if (!valid_timespec(t) || from_timespec(t) == 0 || count > FD_SETSIZE || !idle_due())
-    return REAL(pselect)(count, r, w, e, t, mask);
-  return idle_select(count, r, w, e, from_timespec(t), mask);
+  PublishedSets p = publish_sets(count, r, w, e, NULL);
+  bool direct = !valid_timespec(t) || from_timespec(t) == 0 || count > FD_SETSIZE || !idle_due();
+  int n = direct ? REAL(pselect)(count, r, w, e, t, mask)
+                 : idle_select(count, r, w, e, from_timespec(t), mask);
+  clear_sets(p);
+  return n;
 }
 
 /* --------------------------------------------------------------------------------------- sleep */
@@ -210,9 +241,24 @@ static int idle_sleep(uint64_t ns, struct timespec *left) {
   return error;
 }
 
+static int nanosleep_published(const struct timespec *t, struct timespec *left) {
+  Published p = hazard_publish(left, sizeof *left);
+  int n = REAL(nanosleep)(t, left);
+  hazard_clear(p);
+  return n;
+}
+
+static int clock_nanosleep_published(clockid_t clock, int flags, const struct timespec *t,
+                                     struct timespec *left) {
+  Published p = hazard_publish(left, sizeof *left);
+  int n = REAL(clock_nanosleep)(clock, flags, t, left);
+  hazard_clear(p);
+  return n;
+}
+
 EXPORT int nanosleep(const struct timespec *t, struct timespec *left) {
   if (t == NULL || !valid_timespec(t) || from_timespec(t) == NO_TIMEOUT || !idle_due())
-    return REAL(nanosleep)(t, left);
+    return nanosleep_published(t, left);
   int error = idle_sleep(from_timespec(t), left);
   if (error == 0) return 0;
   errno = error;
@@ -222,7 +268,7 @@ EXPORT int nanosleep(const struct timespec *t, struct timespec *left) {
 EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *t, struct timespec *left) {
   bool relative = flags == 0 && (clock == CLOCK_MONOTONIC || clock == CLOCK_REALTIME);
   if (!relative || t == NULL || !valid_timespec(t) || from_timespec(t) == NO_TIMEOUT || !idle_due())
-    return REAL(clock_nanosleep)(clock, flags, t, left);
+    return clock_nanosleep_published(clock, flags, t, left);
   return idle_sleep(from_timespec(t), left);
 }
 

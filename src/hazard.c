@@ -1,0 +1,129 @@
+#include "hazard.h"
+
+#include <pthread.h>
+
+#include "meta.h"
+#include "os.h"
+
+_Atomic bool hazard_wanted = true;
+
+static _Atomic uint32_t batch;         /* (~) odd while a batch is under way; a futex */
+static Hazard *_Atomic hazards;        /* (~) all there ever were; only grows */
+static _Thread_local Hazard *own __attribute__((tls_model("initial-exec")));
+static pthread_key_t key;
+static _Atomic uint32_t key_state;     /* (~) 0 none, 1 being made, 2 made */
+
+/* Thread exit: the record is the next thread's. */
+static void give_back(void *hazard) {
+  Hazard *h = hazard;
+  own = NULL;
+  store_relaxed(&h->start, 0);
+  store_relaxed(&h->end, 0);
+  store_release(&h->taken, false); /* pairs with the acquire in take_old */
+}
+
+static void arrange_give_back(Hazard *h) {
+  uint32_t expected = 0;
+  if (cas_acquire(&key_state, &expected, 1)) {
+    bool ok = pthread_key_create(&key, give_back) == 0;
+    store_release(&key_state, ok ? 2 : 0);
+  }
+  if (load_acquire(&key_state) == 2) pthread_setspecific(key, h); /* acquire: the store above */
+}
+
+static Hazard *take_old(void) {
+  for (Hazard *h = load_acquire(&hazards); h != NULL; h = h->next) { /* acquire: the cas in make_new */
+    bool expected = false;
+    if (!load_relaxed(&h->taken) && cas_acquire(&h->taken, &expected, true)) return h;
+  }
+  return NULL;
+}
+
+static Hazard *make_new(void) {
+  Hazard *h = meta_alloc(sizeof *h);
+  if (h == NULL) return NULL;
+  atomic_init(&h->start, 0);
+  atomic_init(&h->end, 0);
+  atomic_init(&h->taken, true);
+  h->next = load_relaxed(&hazards);
+  while (!atomic_compare_exchange_weak_explicit(&hazards, &h->next, h, memory_order_release,
+                                                memory_order_relaxed)) {
+  }
+  return h;
+}
+
+static NOINLINE Hazard *own_hazard(void) {
+  Hazard *h = take_old();
+  if (h == NULL) h = make_new();
+  own = h;
+  if (h != NULL) arrange_give_back(h);
+  return h;
+}
+
+/* Orders this thread's stores before its later loads as far as the compiler is concerned; the batch's
+ * membarrier does it for the processor. */
+#define light_fence() atomic_signal_fence(memory_order_seq_cst)
+
+Published hazard_publish(const void *buffer, size_t size) {
+  Published p = {.hazard = NULL};
+  if (!arena_contains(buffer) || size == 0 || !load_relaxed(&hazard_wanted)) return p;
+  Hazard *h = own != NULL ? own : own_hazard();
+  if (h == NULL) return p; /* no memory for a record: as without libmesh's wrapper */
+  p = (Published){.hazard = h, .start = load_relaxed(&h->start), .end = load_relaxed(&h->end)};
+  uintptr_t start = (uintptr_t)buffer, end = start + size;
+  if (p.start != p.end) {
+    if (p.start < start) start = p.start;
+    if (p.end > end) end = p.end;
+  }
+  store_relaxed(&h->start, start);
+  store_relaxed(&h->end, end);
+  light_fence();
+  if (hazard_batch_running()) hazard_wait();
+  return p;
+}
+
+void hazard_clear(Published p) {
+  if (p.hazard == NULL) return;
+  light_fence();
+  store_relaxed(&p.hazard->end, p.start == p.end ? load_relaxed(&p.hazard->start) : p.end);
+  store_relaxed(&p.hazard->start, p.start);
+  store_relaxed(&p.hazard->end, p.end);
+}
+
+bool hazard_batch_running(void) { return load_acquire(&batch) & 1; } /* acquire: hazard_end's release */
+
+void hazard_wait(void) {
+  uint32_t seen = load_acquire(&batch); /* acquire: hazard_end's release */
+  while (seen & 1) {
+    os_futex_wait((uint32_t *)&batch, seen);
+    seen = load_acquire(&batch);
+  }
+}
+
+bool hazard_begin(void) {
+  store_relaxed(&batch, load_relaxed(&batch) + 1);
+  if (os_fence_all_threads()) return true;
+  hazard_end();
+  return false;
+}
+
+void hazard_end(void) {
+  store_release(&batch, load_relaxed(&batch) + 1);
+  os_futex_wake((uint32_t *)&batch, INT_MAX);
+}
+
+bool hazard_overlaps(const void *start, size_t size) {
+  const uintptr_t from = (uintptr_t)start, to = from + size;
+  for (Hazard *h = load_acquire(&hazards); h != NULL; h = h->next) /* acquire: the cas in make_new */
+    if (load_relaxed(&h->start) < to && load_relaxed(&h->end) > from) return true;
+  return false;
+}
+
+void hazard_forget_others(void) {
+  for (Hazard *h = load_relaxed(&hazards); h != NULL; h = h->next) {
+    if (h == own) continue;
+    store_relaxed(&h->start, 0);
+    store_relaxed(&h->end, 0);
+    store_relaxed(&h->taken, false);
+  }
+}

@@ -1,0 +1,248 @@
+/* Wrappers of libc's functions that make the kernel write to memory of the program's: they publish the
+ * buffer, so that no batch of meshing protects its pages while a barrier is in use that the kernel does
+ * not wait for (see hazard.h). They add nothing else, and nothing at all once such a barrier is out of
+ * the question.
+ *
+ * One line a function: its type, name, parameters, arguments, and the buffer with its size. The names with
+ * _chk are what programs call that were built with _FORTIFY_SOURCE. */
+#include <dirent.h>
+#include <mqueue.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysinfo.h>
+#include <sys/time.h>
+#include <sys/times.h>
+#include <sys/uio.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hazard.h"
+#include "interpose.h"
+
+#undef fread_unlocked /* a macro in some of libc's headers */
+
+/* Not every buffer's size is known: then the most that the kernel stores. */
+enum { MUCH = 4096 };
+
+#define PUBLISH1(type, name, parameters, arguments, buffer, size) \
+  EXPORT type name parameters;                                    \
+  EXPORT type name parameters {                                   \
+    Published p = hazard_publish(buffer, size);                   \
+    type result = REAL(name) arguments;                           \
+    hazard_clear(p);                                              \
+    return result;                                                \
+  }
+#define PUBLISH2(type, name, parameters, arguments, buffer, size, buffer2, size2) \
+  EXPORT type name parameters;                                                    \
+  EXPORT type name parameters {                                                   \
+    Published p = hazard_publish(buffer, size);                                   \
+    Published q = hazard_publish(buffer2, size2);                                 \
+    type result = REAL(name) arguments;                                           \
+    hazard_clear(q);                                                              \
+    hazard_clear(p);                                                              \
+    return result;                                                                \
+  }
+
+/* ---- Bytes ---- */
+
+PUBLISH1(ssize_t, read, (int fd, void *b, size_t n), (fd, b, n), b, n)
+PUBLISH1(ssize_t, __read_chk, (int fd, void *b, size_t n, size_t room), (fd, b, n, room), b, n)
+PUBLISH1(ssize_t, pread, (int fd, void *b, size_t n, off_t at), (fd, b, n, at), b, n)
+PUBLISH1(ssize_t, pread64, (int fd, void *b, size_t n, off64_t at), (fd, b, n, at), b, n)
+PUBLISH1(ssize_t, __pread_chk, (int fd, void *b, size_t n, off_t at, size_t room), (fd, b, n, at, room), b, n)
+PUBLISH1(ssize_t, __pread64_chk, (int fd, void *b, size_t n, off64_t at, size_t room), (fd, b, n, at, room), b, n)
+PUBLISH1(ssize_t, recv, (int fd, void *b, size_t n, int flags), (fd, b, n, flags), b, n)
+PUBLISH1(ssize_t, __recv_chk, (int fd, void *b, size_t n, size_t room, int flags), (fd, b, n, room, flags), b, n)
+PUBLISH1(ssize_t, getrandom, (void *b, size_t n, unsigned flags), (b, n, flags), b, n)
+PUBLISH1(int, getentropy, (void *b, size_t n), (b, n), b, n)
+PUBLISH1(ssize_t, getdents64, (int fd, void *b, size_t n), (fd, b, n), b, n)
+/* A large read goes to the caller's buffer past the stream's. */
+PUBLISH1(size_t, fread, (void *b, size_t n, size_t m, FILE *f), (b, n, m, f), b, n *m)
+PUBLISH1(size_t, fread_unlocked, (void *b, size_t n, size_t m, FILE *f), (b, n, m, f), b, n *m)
+size_t __fread_chk(void *b, size_t room, size_t n, size_t m, FILE *f);
+PUBLISH1(size_t, __fread_chk, (void *b, size_t room, size_t n, size_t m, FILE *f), (b, room, n, m, f), b, n *m)
+PUBLISH1(size_t, __fread_unlocked_chk, (void *b, size_t room, size_t n, size_t m, FILE *f), (b, room, n, m, f), b,
+         n *m)
+PUBLISH1(ssize_t, mq_receive, (mqd_t q, char *b, size_t n, unsigned *priority), (q, b, n, priority), b, n)
+
+/* The sender's address, and its length. */
+#define ADDRESS_ROOM (address != NULL && length != NULL ? *length : 0)
+EXPORT ssize_t recvfrom(int fd, void *b, size_t n, int flags, struct sockaddr *address, socklen_t *length) {
+  Published p = hazard_publish(b, n), q = hazard_publish(address, ADDRESS_ROOM);
+  Published r = hazard_publish(length, sizeof *length);
+  ssize_t result = REAL(recvfrom)(fd, b, n, flags, address, length);
+  hazard_clear(r);
+  hazard_clear(q);
+  hazard_clear(p);
+  return result;
+}
+EXPORT ssize_t __recvfrom_chk(int fd, void *b, size_t n, size_t room, int flags, struct sockaddr *address,
+                              socklen_t *length);
+EXPORT ssize_t __recvfrom_chk(int fd, void *b, size_t n, size_t room, int flags, struct sockaddr *address,
+                              socklen_t *length) {
+  Published p = hazard_publish(b, n), q = hazard_publish(address, ADDRESS_ROOM);
+  Published r = hazard_publish(length, sizeof *length);
+  ssize_t result = REAL(__recvfrom_chk)(fd, b, n, room, flags, address, length);
+  hazard_clear(r);
+  hazard_clear(q);
+  hazard_clear(p);
+  return result;
+}
+
+/* ---- Vectors: what encloses all parts that lie in the arena ---- */
+
+typedef struct Extent {
+  const char *start, *end;
+} Extent;
+
+static Extent extent_add(Extent e, const void *buffer, size_t size) {
+  const char *from = buffer, *to = from + size;
+  if (size == 0 || !arena_contains(buffer)) return e;
+  if (e.start == NULL) return (Extent){from, to};
+  return (Extent){from < e.start ? from : e.start, to > e.end ? to : e.end};
+}
+
+static Extent extent_of_vector(Extent e, const struct iovec *v, size_t count) {
+  for (size_t i = 0; v != NULL && i < count; i++) e = extent_add(e, v[i].iov_base, v[i].iov_len);
+  return e;
+}
+
+static Extent extent_of_message(Extent e, const struct msghdr *m) {
+  if (m == NULL) return e;
+  e = extent_of_vector(e, m->msg_iov, m->msg_iovlen);
+  e = extent_add(e, m->msg_name, m->msg_namelen);
+  e = extent_add(e, m->msg_control, m->msg_controllen);
+  return extent_add(e, m, sizeof *m);
+}
+
+static Extent extent_of_messages(const struct mmsghdr *m, unsigned count) {
+  Extent e = {NULL, NULL};
+  for (unsigned i = 0; i < count; i++) e = extent_add(extent_of_message(e, &m[i].msg_hdr), &m[i], sizeof m[i]);
+  return e;
+}
+
+#define PUBLISH_EXTENT(type, name, parameters, arguments, extent)                  \
+  EXPORT type name parameters {                                                    \
+    const Extent none = {NULL, NULL}, e = extent;                                  \
+    (void)none;                                                                    \
+    Published p = hazard_publish(e.start, (size_t)(e.end - e.start));              \
+    type result = REAL(name) arguments;                                            \
+    hazard_clear(p);                                                               \
+    return result;                                                                 \
+  }
+
+PUBLISH_EXTENT(ssize_t, readv, (int fd, const struct iovec *v, int n), (fd, v, n),
+               extent_of_vector(none, v, n > 0 ? (size_t)n : 0))
+PUBLISH_EXTENT(ssize_t, preadv, (int fd, const struct iovec *v, int n, off_t at), (fd, v, n, at),
+               extent_of_vector(none, v, n > 0 ? (size_t)n : 0))
+PUBLISH_EXTENT(ssize_t, preadv64, (int fd, const struct iovec *v, int n, off64_t at), (fd, v, n, at),
+               extent_of_vector(none, v, n > 0 ? (size_t)n : 0))
+PUBLISH_EXTENT(ssize_t, preadv2, (int fd, const struct iovec *v, int n, off_t at, int flags),
+               (fd, v, n, at, flags), extent_of_vector(none, v, n > 0 ? (size_t)n : 0))
+PUBLISH_EXTENT(ssize_t, preadv64v2, (int fd, const struct iovec *v, int n, off64_t at, int flags),
+               (fd, v, n, at, flags), extent_of_vector(none, v, n > 0 ? (size_t)n : 0))
+PUBLISH_EXTENT(ssize_t, process_vm_readv,
+               (pid_t pid, const struct iovec *v, unsigned long n, const struct iovec *w, unsigned long m,
+                unsigned long flags),
+               (pid, v, n, w, m, flags), extent_of_vector(none, v, n))
+PUBLISH_EXTENT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags),
+               extent_of_message(none, m))
+PUBLISH_EXTENT(int, recvmmsg, (int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t),
+               (fd, m, n, flags, t), extent_of_messages(m, n))
+
+/* ---- Facts about files, sockets, processes ---- */
+
+PUBLISH1(int, stat, (const char *path, struct stat *b), (path, b), b, sizeof *b)
+PUBLISH1(int, lstat, (const char *path, struct stat *b), (path, b), b, sizeof *b)
+PUBLISH1(int, fstat, (int fd, struct stat *b), (fd, b), b, sizeof *b)
+PUBLISH1(int, fstatat, (int fd, const char *path, struct stat *b, int flags), (fd, path, b, flags), b, sizeof *b)
+PUBLISH1(int, stat64, (const char *path, struct stat64 *b), (path, b), b, sizeof *b)
+PUBLISH1(int, lstat64, (const char *path, struct stat64 *b), (path, b), b, sizeof *b)
+PUBLISH1(int, fstat64, (int fd, struct stat64 *b), (fd, b), b, sizeof *b)
+PUBLISH1(int, fstatat64, (int fd, const char *path, struct stat64 *b, int flags), (fd, path, b, flags), b, sizeof *b)
+PUBLISH1(int, __xstat, (int v, const char *path, struct stat *b), (v, path, b), b, sizeof *b)
+PUBLISH1(int, __lxstat, (int v, const char *path, struct stat *b), (v, path, b), b, sizeof *b)
+PUBLISH1(int, __fxstat, (int v, int fd, struct stat *b), (v, fd, b), b, sizeof *b)
+PUBLISH1(int, statx, (int fd, const char *path, int flags, unsigned mask, struct statx *b), (fd, path, flags, mask, b),
+         b, sizeof *b)
+PUBLISH1(int, statfs, (const char *path, struct statfs *b), (path, b), b, sizeof *b)
+PUBLISH1(int, fstatfs, (int fd, struct statfs *b), (fd, b), b, sizeof *b)
+PUBLISH1(ssize_t, readlink, (const char *path, char *b, size_t n), (path, b, n), b, n)
+PUBLISH1(ssize_t, __readlink_chk, (const char *path, void *b, size_t n, size_t room), (path, b, n, room), b, n)
+PUBLISH1(ssize_t, readlinkat, (int fd, const char *path, char *b, size_t n), (fd, path, b, n), b, n)
+PUBLISH1(char *, getcwd, (char *b, size_t n), (b, n), b, n)
+PUBLISH1(char *, __getcwd_chk, (char *b, size_t n, size_t room), (b, n, room), b, n)
+PUBLISH1(ssize_t, getxattr, (const char *path, const char *name, void *b, size_t n), (path, name, b, n), b, n)
+PUBLISH1(ssize_t, lgetxattr, (const char *path, const char *name, void *b, size_t n), (path, name, b, n), b, n)
+PUBLISH1(ssize_t, fgetxattr, (int fd, const char *name, void *b, size_t n), (fd, name, b, n), b, n)
+PUBLISH1(ssize_t, listxattr, (const char *path, char *b, size_t n), (path, b, n), b, n)
+PUBLISH1(ssize_t, flistxattr, (int fd, char *b, size_t n), (fd, b, n), b, n)
+PUBLISH1(int, mincore, (void *at, size_t n, unsigned char *b), (at, n, b), b, n / MUCH + 1)
+
+PUBLISH2(int, accept, (int fd, struct sockaddr *address, socklen_t *length), (fd, address, length), address,
+         ADDRESS_ROOM, length, sizeof *length)
+PUBLISH2(int, accept4, (int fd, struct sockaddr *address, socklen_t *length, int flags), (fd, address, length, flags),
+         address, ADDRESS_ROOM, length, sizeof *length)
+PUBLISH2(int, getsockname, (int fd, struct sockaddr *address, socklen_t *length), (fd, address, length), address,
+         ADDRESS_ROOM, length, sizeof *length)
+PUBLISH2(int, getpeername, (int fd, struct sockaddr *address, socklen_t *length), (fd, address, length), address,
+         ADDRESS_ROOM, length, sizeof *length)
+PUBLISH2(int, getsockopt, (int fd, int level, int name, void *b, socklen_t *length), (fd, level, name, b, length), b,
+         length != NULL ? *length : 0, length, sizeof *length)
+PUBLISH1(int, socketpair, (int domain, int type, int protocol, int b[2]), (domain, type, protocol, b), b,
+         2 * sizeof *b)
+PUBLISH1(int, pipe, (int b[2]), (b), b, 2 * sizeof *b)
+PUBLISH1(int, pipe2, (int b[2], int flags), (b, flags), b, 2 * sizeof *b)
+
+PUBLISH1(int, uname, (struct utsname *b), (b), b, sizeof *b)
+PUBLISH1(int, sysinfo, (struct sysinfo *b), (b), b, sizeof *b)
+PUBLISH1(clock_t, times, (struct tms *b), (b), b, sizeof *b)
+PUBLISH1(int, getrlimit, (__rlimit_resource_t r, struct rlimit *b), (r, b), b, sizeof *b)
+PUBLISH1(int, getrlimit64, (__rlimit_resource_t r, struct rlimit64 *b), (r, b), b, sizeof *b)
+PUBLISH1(int, getrusage, (__rusage_who_t who, struct rusage *b), (who, b), b, sizeof *b)
+PUBLISH1(int, getgroups, (int n, gid_t *b), (n, b), b, n > 0 ? (size_t)n * sizeof *b : 0)
+PUBLISH1(int, sched_getaffinity, (pid_t pid, size_t n, cpu_set_t *b), (pid, n, b), b, n)
+PUBLISH1(int, getitimer, (__itimer_which_t which, struct itimerval *b), (which, b), b, sizeof *b)
+PUBLISH1(int, setitimer, (__itimer_which_t which, const struct itimerval *new, struct itimerval *b), (which, new, b), b,
+         sizeof *b)
+PUBLISH1(int, timer_create, (clockid_t clock, struct sigevent *e, timer_t *b), (clock, e, b), b, sizeof *b)
+PUBLISH1(int, timer_gettime, (timer_t t, struct itimerspec *b), (t, b), b, sizeof *b)
+PUBLISH1(int, timer_settime, (timer_t t, int flags, const struct itimerspec *new, struct itimerspec *b),
+         (t, flags, new, b), b, sizeof *b)
+PUBLISH1(int, clock_gettime, (clockid_t clock, struct timespec *b), (clock, b), b, sizeof *b)
+PUBLISH1(int, clock_getres, (clockid_t clock, struct timespec *b), (clock, b), b, sizeof *b)
+
+PUBLISH1(pid_t, wait, (int *b), (b), b, sizeof *b)
+PUBLISH1(pid_t, waitpid, (pid_t pid, int *b, int options), (pid, b, options), b, sizeof *b)
+PUBLISH2(pid_t, wait3, (int *b, int options, struct rusage *u), (b, options, u), b, sizeof *b, u, sizeof *u)
+PUBLISH2(pid_t, wait4, (pid_t pid, int *b, int options, struct rusage *u), (pid, b, options, u), b, sizeof *b, u,
+         sizeof *u)
+PUBLISH1(int, waitid, (idtype_t type, id_t id, siginfo_t *b, int options), (type, id, b, options), b, sizeof *b)
+PUBLISH1(int, sigpending, (sigset_t *b), (b), b, sizeof *b)
+PUBLISH1(int, sigwait, (const sigset_t *set, int *b), (set, b), b, sizeof *b)
+PUBLISH1(int, sigwaitinfo, (const sigset_t *set, siginfo_t *b), (set, b), b, sizeof *b)
+PUBLISH1(int, sigtimedwait, (const sigset_t *set, siginfo_t *b, const struct timespec *t), (set, b, t), b, sizeof *b)
+
+EXPORT int ioctl(int fd, unsigned long request, ...) {
+  va_list list;
+  va_start(list, request);
+  void *argument = va_arg(list, void *);
+  va_end(list);
+  Published p = hazard_publish(argument, MUCH);
+  int result = REAL(ioctl)(fd, request, argument);
+  hazard_clear(p);
+  return result;
+}

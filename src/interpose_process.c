@@ -1,0 +1,165 @@
+/* Wrappers around what meshing would otherwise show through: ways to make a process that run no fork
+ * handlers, the program's own action for SIGSEGV, and futexes in heap memory. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "barrier.h"
+#include "fork.h"
+#include "hazard.h"
+#include "init.h"
+#include "interpose.h"
+#include "pin.h"
+
+/* ------------------------------------------------------------------------------ new processes */
+
+static bool prepare(void) {
+  if (!load_acquire(&init_done)) return false; /* acquire: init_slow's release */
+  fork_prepare();
+  return true;
+}
+
+/* After it, on both sides. errno is the caller's to see. */
+static void part(bool prepared, bool child) {
+  if (!prepared) return;
+  int saved = errno;
+  if (child)
+    fork_child();
+  else
+    fork_parent();
+  errno = saved;
+}
+
+EXPORT pid_t _Fork(void);
+EXPORT pid_t _Fork(void) {
+  bool prepared = prepare();
+  pid_t pid = REAL(_Fork)();
+  part(prepared, pid == 0);
+  return pid;
+}
+
+typedef struct Start {
+  int (*function)(void *);
+  void *argument;
+} Start;
+
+/* The child of a clone without CLONE_VM finds its copy of the parent's stack, and this on it. */
+static int start_child(void *start) {
+  Start s = *(Start *)start;
+  fork_child();
+  return s.function(s.argument);
+}
+
+EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument, ...) {
+  va_list list;
+  va_start(list, argument);
+  pid_t *parent_tid = va_arg(list, pid_t *);
+  void *tls = va_arg(list, void *);
+  pid_t *child_tid = va_arg(list, pid_t *);
+  va_end(list);
+  if ((flags & CLONE_VM) || !prepare())
+    return REAL(clone)(function, stack, flags, argument, parent_tid, tls, child_tid);
+  Start start = {.function = function, .argument = argument};
+  int pid = REAL(clone)(start_child, stack, flags, &start, parent_tid, tls, child_tid);
+  part(true, false);
+  return pid;
+}
+
+/* ------------------------------------------------------------------------------------- futexes */
+
+/* A futex that is not private is known to the kernel by what its page is mapped to, which meshing
+ * changes: a wake would miss its waiter. Heap memory is shared with no other process (but for a pinned
+ * page), so a private one, known by its address, does the same. */
+static long private_futex(uintptr_t address, long operation) {
+  const long command = operation & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+  bool plain = command == FUTEX_WAIT || command == FUTEX_WAKE || command == FUTEX_REQUEUE ||
+               command == FUTEX_CMP_REQUEUE || command == FUTEX_WAKE_OP || command == FUTEX_WAIT_BITSET ||
+               command == FUTEX_WAKE_BITSET;
+  if (!plain || !arena_contains((void *)address) || pin_covers((void *)address)) return operation;
+  return operation | FUTEX_PRIVATE_FLAG;
+}
+
+static bool makes_process(long number, const uintptr_t *a) {
+#ifdef SYS_fork
+  if (number == SYS_fork) return true;
+#endif
+  if (number == SYS_clone) return !(a[0] & CLONE_VM);
+  if (number == SYS_clone3) return a[0] != 0 && !(((struct clone_args *)a[0])->flags & CLONE_VM);
+  return false;
+}
+
+EXPORT long syscall(long number, ...) {
+  uintptr_t a[6];
+  va_list list;
+  va_start(list, number);
+  for (int i = 0; i < 6; i++) a[i] = va_arg(list, uintptr_t);
+  va_end(list);
+  if (number == SYS_futex) a[1] = (uintptr_t)private_futex(a[0], (long)a[1]);
+  bool forks = makes_process(number, a) && prepare();
+  long result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+  part(forks, result == 0);
+  return result;
+}
+
+/* ------------------------------------------------------------------------- SIGSEGV's own action */
+
+EXPORT int sigaction(int signal, const struct sigaction *new, struct sigaction *old) {
+  uint64_t mask;
+  if (signal != SIGSEGV) {
+    Published p = hazard_publish(old, sizeof *old);
+    int result = REAL(sigaction)(signal, new, old);
+    hazard_clear(p);
+    return result;
+  }
+  barrier_handler_lock(&mask);
+  int result = REAL(sigaction)(signal, new, old);
+  barrier_handler_unlock(&mask);
+  return result;
+}
+
+#define WRAP_SIGNAL(name)                                                 \
+  EXPORT sighandler_t name(int signal_number, sighandler_t handler) {     \
+    uint64_t mask;                                                        \
+    if (signal_number != SIGSEGV) return REAL(name)(signal_number, handler); \
+    barrier_handler_lock(&mask);                                          \
+    sighandler_t result = REAL(name)(signal_number, handler);             \
+    barrier_handler_unlock(&mask);                                        \
+    return result;                                                        \
+  }
+sighandler_t bsd_signal(int, sighandler_t);
+sighandler_t __sysv_signal(int, sighandler_t);
+WRAP_SIGNAL(signal)
+WRAP_SIGNAL(bsd_signal)
+WRAP_SIGNAL(sysv_signal)
+WRAP_SIGNAL(__sysv_signal)
+
+/* A thread that blocks SIGSEGV could not wait for a batch where the barrier is that signal: the kernel
+ * would end the program. Blocking a signal that comes from the thread's own fault has no other effect. */
+static const sigset_t *without_segv(int how, const sigset_t *set, sigset_t *copy) {
+  if (set == NULL || how == SIG_UNBLOCK || sigismember(set, SIGSEGV) != 1) return set;
+  *copy = *set;
+  sigdelset(copy, SIGSEGV);
+  return copy;
+}
+
+EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
+  sigset_t copy;
+  Published p = hazard_publish(old, sizeof *old);
+  int result = REAL(sigprocmask)(how, without_segv(how, set, &copy), old);
+  hazard_clear(p);
+  return result;
+}
+
+EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old) {
+  sigset_t copy;
+  Published p = hazard_publish(old, sizeof *old);
+  int result = REAL(pthread_sigmask)(how, without_segv(how, set, &copy), old);
+  hazard_clear(p);
+  return result;
+}

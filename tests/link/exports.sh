@@ -1,0 +1,44 @@
+#!/bin/sh
+# The interface of libmesh.so: exports.sh LIBMESH. It defines the whole family and needs nothing but libc.
+set -u
+library=$1
+failed=0
+
+complain() {
+    echo "$1"
+    failed=1
+}
+
+for tool in nm readelf; do
+    command -v $tool >/dev/null || { echo "skipped: no $tool"; exit 77; }
+done
+
+defined=$(nm -D --defined-only "$library" | sed 's/.* //; s/@.*//')
+# Sizes and alignments are unsigned long (m), or unsigned int (j) where pointers have 32 bits.
+for symbol in malloc calloc realloc reallocarray free cfree posix_memalign aligned_alloc memalign valloc pvalloc \
+    malloc_usable_size free_sized free_aligned_sized malloc_trim malloc_stats malloc_info mallinfo mallinfo2 mallopt \
+    _Znwm _Znam _ZnwmRKSt9nothrow_t _ZnamRKSt9nothrow_t \
+    _ZnwmSt11align_val_t _ZnamSt11align_val_t _ZnwmSt11align_val_tRKSt9nothrow_t _ZnamSt11align_val_tRKSt9nothrow_t \
+    _ZdlPv _ZdaPv _ZdlPvRKSt9nothrow_t _ZdaPvRKSt9nothrow_t _ZdlPvm _ZdaPvm \
+    _ZdlPvSt11align_val_t _ZdaPvSt11align_val_t _ZdlPvSt11align_val_tRKSt9nothrow_t \
+    _ZdaPvSt11align_val_tRKSt9nothrow_t _ZdlPvmSt11align_val_t _ZdaPvmSt11align_val_t; do
+    echo "$defined" | grep -qx "$symbol" || complain "not exported: $symbol"
+done
+
+for needed in $(readelf -d "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
+    case $needed in
+    libc.so.* | ld-linux* | libpthread.so.* | libdl.so.*) ;;
+    *) complain "needs $needed" ;;
+    esac
+done
+
+# All else that is exported must be libmesh's by name, or stand in for a function of libc.
+libc=$(ldd "$library" | sed -n 's/.*libc\.so[^>]*=> *\([^ ]*\).*/\1/p')
+in_libc=$(nm -D --defined-only "$libc" | sed 's/.* //; s/@.*//' | sort -u)
+for symbol in $defined; do
+    case $symbol in
+    mesh_* | _Zn* | _Zd* | cfree | free_sized | free_aligned_sized) ;;
+    *) echo "$in_libc" | grep -qx "$symbol" || complain "exported by oversight: $symbol" ;;
+    esac
+done
+exit $failed

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Starts a program in an odd way: start.sh WAY LIBMESH PROGRAM. The program's status is the result.
+set -u
+way=$1 library=$2 program=$3
+
+skip() {
+    echo "skipped: $1"
+    exit 77
+}
+
+case $way in
+preloaded)
+    LD_PRELOAD=$library exec "$program"
+    ;;
+empty_environment)
+    exec env -i LD_PRELOAD="$library" "$program"
+    ;;
+closed_descriptors)
+    # The statistics at exit have nowhere to go then, which must not matter.
+    LD_PRELOAD=$library MALLOCSTATS=1 exec "$program" <&- >&- 2>&-
+    ;;
+preload_ignored)
+    # A static program ignores LD_PRELOAD and brings libmesh itself.
+    LD_PRELOAD=$library exec "$program"
+    ;;
+setuid)
+    [ "$(id -u)" -eq 0 ] || skip "only root can try setuid"
+    command -v setpriv >/dev/null || skip "no setpriv"
+    copy=$(mktemp -d) || exit 1
+    trap 'rm -rf "$copy"' EXIT
+    chmod 755 "$copy"
+    cp "$program" "$copy/program"
+    chmod 4755 "$copy/program"
+    setpriv --reuid=65534 --regid=65534 --clear-groups env LD_PRELOAD="$library" MALLOCSTATS=1 "$copy/program"
+    ;;
+*)
+    echo "no way to start called $way"
+    exit 1
+    ;;
+esac

@@ -1,0 +1,80 @@
+/* fork while other threads are anywhere inside the allocator. */
+#include <pthread.h>
+
+#include "arena.h"
+#include "atomic.h"
+#include "child.h"
+#include "content.h"
+#include "fork.h"
+#include "heap_api.h"
+#include "rng.h"
+#include "unit.h"
+
+enum { THREADS = 2, FORKS = 60, OBJECTS = 100 };
+
+static _Atomic bool stop;
+
+/* Random objects, each with its own bytes, until told to stop or for `rounds`. */
+static void live(uint64_t seed, long rounds) {
+  struct {
+    void *address;
+    size_t size;
+  } object[OBJECTS] = {{NULL, 0}};
+  Rng rng;
+  rng_seed(&rng, seed);
+  for (long round = 0; round < rounds && !load_relaxed(&stop); round++) {
+    size_t i = rng_below(&rng, OBJECTS);
+    if (object[i].address != NULL) check_always(content_holds(object[i].address, object[i].size, i));
+    mesh_free(object[i].address);
+    object[i].size = rng_below(&rng, 1u << (round % 16 == 0 ? 17 : 8));
+    object[i].address = mesh_malloc(object[i].size);
+    check_always(object[i].address != NULL);
+    content_fill(object[i].address, object[i].size, i);
+    if (round % 4 == 0) mesh_trim(); /* often inside the locks */
+  }
+  for (size_t i = 0; i < OBJECTS; i++) mesh_free(object[i].address);
+}
+
+static void *live_in_thread(void *seed) {
+  live((uintptr_t)seed, 1L << 40);
+  return NULL;
+}
+
+static void live_in_child(void *kept) {
+  expect(content_holds(kept, 1000, 1));
+  live(100, 200);
+  mesh_trim();
+  arena_assert_state();
+}
+
+TEST(both_sides_of_a_fork_go_on) {
+  pthread_t thread[THREADS];
+  void *kept = mesh_malloc(1000);
+  content_fill(kept, 1000, 1);
+  for (size_t i = 0; i < THREADS; i++)
+    assert_int_equal(pthread_create(&thread[i], NULL, live_in_thread, (void *)(i + 1)), 0);
+  for (int i = 0; i < FORKS; i++) {
+    assert_child_passes(live_in_child, kept);
+    live((uint64_t)i, 200);
+  }
+  store_relaxed(&stop, true);
+  for (size_t i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
+  store_relaxed(&stop, false);
+  mesh_free(kept);
+  arena_assert_state();
+}
+
+static void fork_again(void *depth) {
+  live((uintptr_t)depth, 100);
+  if ((uintptr_t)depth > 0) assert_child_passes(fork_again, (void *)((uintptr_t)depth - 1));
+}
+
+TEST(children_fork_too) { assert_child_passes(fork_again, (void *)5); }
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(both_sides_of_a_fork_go_on),
+      cmocka_unit_test(children_fork_too),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,136 @@
+/* What the passing of time does, on a clock that the test sets. */
+#include "arena.h"
+#include "fake_os.h"
+#include "global_heap.h"
+#include "heap_api.h"
+#include "options.h"
+#include "stats.h"
+#include "unit.h"
+
+enum { LONG_MS = 10000 };
+
+static HeapStats read_stats(void) {
+  HeapStats s;
+  stats_read(&s);
+  return s;
+}
+
+static void pass(uint32_t ms) {
+  fake_os.now_ms += ms;
+  global_heap_tick(fake_os.now_ms);
+}
+
+/* Slow paths of one class only: what a program does that has stopped using the others. */
+static void use_one_class(void) {
+  for (int i = 0; i < 100; i++) {
+    void *object[16];
+    for (size_t j = 0; j < COUNT(object); j++) object[j] = mesh_malloc(SMALL_MAX);
+    for (size_t j = 0; j < COUNT(object); j++) mesh_free(object[j]);
+  }
+}
+
+TEST(dirty_pages_go_back_after_the_delay) {
+  void *large = mesh_malloc(1000000), *end = mesh_malloc(100000);
+  pass(LONG_MS);
+  mesh_free(large);
+  assert_true(read_stats().dirty_bytes >= 1000000);
+  pass(options.purge_delay_ms / 2);
+  assert_true(read_stats().dirty_bytes >= 1000000);
+  pass(options.purge_delay_ms);
+  assert_int_equal(read_stats().dirty_bytes, 0);
+  mesh_free(end);
+}
+
+TEST(too_many_dirty_pages_go_back_at_once) {
+  enum { BLOCKS = 100 };
+  void *block[BLOCKS];
+  size_t bytes = 2 * PURGE_KEEP_MIN / BLOCKS;
+  for (size_t i = 0; i < BLOCKS; i++) block[i] = mesh_malloc(bytes);
+  for (size_t i = 0; i < BLOCKS; i++) {
+    mesh_free(block[i]);
+    assert_true(read_stats().dirty_bytes <= arena_dirty_limit());
+  }
+  pass(LONG_MS);
+  assert_int_equal(read_stats().dirty_bytes, 0);
+}
+
+TEST(magazines_that_nobody_takes_are_drained) {
+  const unsigned c = size_class_of(64);
+  void *object[4000];
+  for (size_t i = 0; i < COUNT(object); i++) object[i] = mesh_malloc(64);
+  for (size_t i = 0; i < COUNT(object); i++) mesh_free(object[i]);
+  assert_true(class_heaps[c].cached > 0);
+  pass(LONG_MS);
+  pass(LONG_MS);
+  assert_int_equal(class_heaps[c].cached, 0);
+}
+
+TEST(a_thread_gives_up_what_it_no_longer_uses) {
+  const unsigned c = size_class_of(200);
+  void *object[200];
+  for (size_t i = 0; i < COUNT(object); i++) object[i] = mesh_malloc(200);
+  for (size_t i = 0; i < COUNT(object); i++) mesh_free(object[i]);
+  assert_true(thread_heaps_cached(c) > 0);
+  for (int i = 0; i < 3; i++) {
+    pass(LONG_MS);
+    use_one_class();
+  }
+  assert_int_equal(thread_heaps_cached(c), 0);
+}
+
+TEST(an_idle_heap_shrinks_to_nothing) {
+  void *object[500];
+  for (size_t i = 0; i < COUNT(object); i++) object[i] = mesh_malloc(i * 40);
+  for (size_t i = 0; i < COUNT(object); i++) mesh_free(object[i]);
+  for (int i = 0; i < 5; i++) {
+    pass(LONG_MS);
+    use_one_class();
+  }
+  for (int i = 0; i < 5; i++) pass(LONG_MS);
+  /* All but the class still in use. */
+  HeapStats s = read_stats();
+  assert_true(s.active_bytes <= 8 * SMALL_MAX);
+  assert_int_equal(s.dirty_bytes, 0);
+  assert_int_equal(s.live_bytes, 0);
+}
+
+/* Threads read the clock before they take the arena's lock: a purge may be a moment behind a free. */
+TEST(a_free_that_is_ahead_of_the_purger_is_not_old) {
+  void *large = mesh_malloc(1000000), *end = mesh_malloc(100000);
+  fake_os.now_ms += LONG_MS;
+  mesh_free(large);
+  assert_int_equal(arena_purge(fake_os.now_ms - 4, options.purge_delay_ms, SIZE_MAX), 0);
+  mesh_free(end);
+}
+
+TEST(the_clock_may_wrap) {
+  fake_os.now_ms = UINT32_MAX - options.purge_delay_ms / 4;
+  void *large = mesh_malloc(1000000), *end = mesh_malloc(100000);
+  mesh_trim();
+  mesh_free(large);
+  fake_os.now_ms = options.purge_delay_ms / 4;
+  assert_int_equal(arena_purge(fake_os.now_ms, options.purge_delay_ms, SIZE_MAX), 0);
+  fake_os.now_ms = options.purge_delay_ms;
+  assert_true(arena_purge(fake_os.now_ms, options.purge_delay_ms, SIZE_MAX) >= 1000000);
+  mesh_free(end);
+}
+
+static int start_clock(void **unused) {
+  (void)unused;
+  fake_os.now_ms = 1000000;
+  mesh_trim(); /* every test begins with an empty heap */
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(dirty_pages_go_back_after_the_delay, start_clock),
+      cmocka_unit_test_setup(too_many_dirty_pages_go_back_at_once, start_clock),
+      cmocka_unit_test_setup(magazines_that_nobody_takes_are_drained, start_clock),
+      cmocka_unit_test_setup(a_thread_gives_up_what_it_no_longer_uses, start_clock),
+      cmocka_unit_test_setup(an_idle_heap_shrinks_to_nothing, start_clock),
+      cmocka_unit_test_setup(a_free_that_is_ahead_of_the_purger_is_not_old, start_clock),
+      cmocka_unit_test_setup(the_clock_may_wrap, start_clock),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,76 @@
+#include "bits.h"
+#include "content.h"
+#include "meta.h"
+#include "rng.h"
+#include "unit.h"
+
+static const size_t largest = (size_t)1 << META_MAX_SHIFT;
+
+TEST(blocks_begin_on_a_cache_line) {
+  for (size_t size = 1; size <= largest; size = size * 3 / 2 + 1) {
+    void *block = meta_alloc(size);
+    assert_non_null(block);
+    assert_int_equal((uintptr_t)block % CACHE_LINE, 0);
+    meta_free(block, size);
+  }
+}
+
+TEST(blocks_are_reused_by_power_of_two) {
+  for (unsigned shift = META_MIN_SHIFT + 1; shift <= META_MAX_SHIFT; shift++) {
+    size_t size = (size_t)1 << shift;
+    void *block = meta_alloc(size);
+    meta_free(block, size);
+    void *larger = shift < META_MAX_SHIFT ? meta_alloc(size + 1) : NULL;
+    void *smaller = meta_alloc(size / 2);
+    assert_ptr_not_equal(larger, block);
+    assert_ptr_not_equal(smaller, block);
+    assert_ptr_equal(meta_alloc(size / 2 + 1), block);
+    meta_free(block, size / 2 + 1);
+    meta_free(smaller, size / 2);
+    if (larger != NULL) meta_free(larger, size + 1);
+  }
+}
+
+TEST(blocks_do_not_overlap) {
+  enum { BLOCKS = 200 };
+  struct {
+    void *address;
+    size_t size;
+  } block[BLOCKS] = {{NULL, 0}};
+  Rng rng;
+  rng_seed(&rng, 1);
+  for (int step = 0; step < 4000; step++) {
+    size_t i = rng_below(&rng, BLOCKS);
+    if (block[i].address != NULL) {
+      assert_true(content_holds(block[i].address, block[i].size, i));
+      meta_free(block[i].address, block[i].size);
+    }
+    block[i].size = 1 + rng_below(&rng, (uint32_t)1 << (META_MIN_SHIFT + rng_below(&rng, 8)));
+    block[i].address = meta_alloc(block[i].size);
+    content_fill(block[i].address, block[i].size, i);
+  }
+  for (size_t i = 0; i < BLOCKS; i++)
+    if (block[i].address != NULL) meta_free(block[i].address, block[i].size);
+}
+
+TEST(a_steady_demand_takes_nothing_more_from_the_system) {
+  void *block[64];
+  size_t mapped = 0;
+  for (int round = 0; round < 10; round++) {
+    for (size_t i = 0; i < COUNT(block); i++) block[i] = meta_alloc(4096);
+    for (size_t i = 0; i < COUNT(block); i++) meta_free(block[i], 4096);
+    if (round == 0) mapped = meta_mapped();
+  }
+  assert_true(mapped > 0);
+  assert_int_equal(meta_mapped(), mapped);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(blocks_begin_on_a_cache_line),
+      cmocka_unit_test(blocks_are_reused_by_power_of_two),
+      cmocka_unit_test(blocks_do_not_overlap),
+      cmocka_unit_test(a_steady_demand_takes_nothing_more_from_the_system),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

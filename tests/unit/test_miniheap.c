@@ -1,0 +1,149 @@
+#include <string.h>
+
+#include "chi_square.h"
+#include "miniheap.h"
+#include "unit.h"
+
+enum { PAGE_SIZE = 4096, PAGE_NUMBER = 7, SLOT_SIZE = 32, SLOTS = PAGE_SIZE / SLOT_SIZE };
+
+/* A table entry and the span that it describes. */
+static _Alignas(CACHE_LINE) unsigned char entry[128];
+static char span[PAGE_SIZE];
+static MiniHeap *const mh = (MiniHeap *)entry;
+
+static void init_span(void) {
+  size_classes_init(PAGE_SIZE);
+  memset(entry, 0xff, sizeof entry); /* what a page was before must not matter */
+  miniheap_init(mh, PAGE_NUMBER, size_class_of(SLOT_SIZE));
+}
+
+/* All slots live but these. */
+static void leave_free(const size_t *slots, size_t count) {
+  init_span();
+  for (size_t i = 0; i < SLOTS; i++) bitmap_set(mh->bitmap, i);
+  for (size_t i = 0; i < count; i++) bitmap_clear(mh->bitmap, slots[i]);
+  mh->live = (uint16_t)(SLOTS - count);
+}
+
+static size_t slot_of(const void *p) {
+  size_t offset = (size_t)((const char *)p - span);
+  assert_true(offset < PAGE_SIZE && offset % SLOT_SIZE == 0);
+  return offset / SLOT_SIZE;
+}
+
+TEST(a_fresh_head_is_free_and_alone) {
+  init_span();
+  assert_int_equal(mh->slots, SLOTS);
+  assert_int_equal(mh->live, 0);
+  assert_int_equal(bitmap_count(mh->bitmap, SLOTS), 0);
+  assert_int_equal(mh->offset, 0);
+  assert_int_equal(mh->bin, BIN_NONE);
+  assert_int_equal(mh->leader, PAGE_NUMBER);
+  assert_int_equal(mh->group_next, PAGE_NUMBER);
+  miniheap_assert_state(mh);
+}
+
+TEST(takes_exactly_the_free_slots) {
+  bool live[SLOTS] = {false};
+  size_t live_count = 0;
+  Rng rng;
+  rng_seed(&rng, 1);
+  init_span();
+  for (int round = 0; round < 500; round++) {
+    void *out[SLOTS];
+    size_t room = 1 + rng_below(&rng, SLOTS);
+    size_t taken = miniheap_take(mh, span, out, room, &rng);
+    assert_int_equal(taken, min_size(room, SLOTS - live_count));
+    for (size_t i = 0; i < taken; i++) {
+      assert_false(live[slot_of(out[i])]);
+      live[slot_of(out[i])] = true;
+    }
+    live_count += taken;
+    for (size_t i = 0; i < SLOTS; i++) assert_int_equal(bitmap_get(mh->bitmap, i), live[i]);
+    assert_int_equal(mh->live, live_count);
+    miniheap_assert_state(mh);
+    for (size_t i = 0; i < SLOTS; i++)
+      if (live[i] && rng_below(&rng, 2) == 0) {
+        live[i] = false;
+        live_count--;
+        bitmap_clear(mh->bitmap, i);
+        mh->live--;
+      }
+  }
+}
+
+/* Free slots on both sides of a word's end. */
+static const size_t scattered[] = {0, 63, 64, 100, 127};
+enum { FREE = COUNT(scattered), DRAWS = 100 };
+
+static size_t position_in_scattered(const void *p) {
+  size_t i = 0;
+  while (scattered[i] != slot_of(p)) i++;
+  return i;
+}
+
+/* Takes `room` of the scattered slots again and again: each ordered choice must be equally likely. */
+static void check_choices(size_t room, size_t choices, uint64_t seed) {
+  unsigned counts[FREE * FREE * FREE * FREE * FREE] = {0}, used[FREE * FREE * FREE * FREE * FREE];
+  Rng rng;
+  rng_seed(&rng, seed);
+  for (size_t round = 0; round < DRAWS * choices; round++) {
+    void *out[FREE];
+    size_t choice = 0;
+    leave_free(scattered, FREE);
+    assert_int_equal(miniheap_take(mh, span, out, room, &rng), min_size(room, FREE));
+    for (size_t i = 0; i < min_size(room, FREE); i++) choice = choice * FREE + position_in_scattered(out[i]);
+    counts[choice]++;
+  }
+  size_t cells = 0;
+  for (size_t i = 0; i < COUNT(counts); i++)
+    if (counts[i] > 0) used[cells++] = counts[i];
+  assert_int_equal(cells, choices);
+  assert_true(looks_uniform(used, cells));
+}
+
+TEST(one_slot_is_any_slot) { check_choices(1, 5, 2); }
+TEST(partial_takes_are_uniform_subsets_in_uniform_order) {
+  check_choices(2, 5 * 4, 3);
+  check_choices(3, 5 * 4 * 3, 4);
+}
+TEST(full_takes_are_in_uniform_order) { check_choices(SLOTS, 5 * 4 * 3 * 2 * 1, 5); }
+
+TEST(every_slot_of_a_fresh_span_comes_first_equally_often) {
+  unsigned counts[SLOTS] = {0};
+  Rng rng;
+  rng_seed(&rng, 6);
+  for (int round = 0; round < DRAWS * SLOTS; round++) {
+    void *out[SLOTS];
+    init_span();
+    miniheap_take(mh, span, out, SLOTS, &rng);
+    counts[slot_of(out[0])]++;
+  }
+  assert_true(looks_uniform(counts, SLOTS));
+}
+
+TEST(bins_rise_with_occupancy) {
+  init_span();
+  uint8_t last = 0;
+  for (uint16_t live = 1; live < SLOTS; live++) {
+    mh->live = live;
+    assert_true(miniheap_bin(mh) >= last && miniheap_bin(mh) < OCCUPANCY_BINS);
+    last = miniheap_bin(mh);
+  }
+  assert_int_equal(last, OCCUPANCY_BINS - 1);
+  mh->live = SLOTS;
+  assert_int_equal(miniheap_bin(mh), BIN_NONE);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_fresh_head_is_free_and_alone),
+      cmocka_unit_test(takes_exactly_the_free_slots),
+      cmocka_unit_test(one_slot_is_any_slot),
+      cmocka_unit_test(partial_takes_are_uniform_subsets_in_uniform_order),
+      cmocka_unit_test(full_takes_are_in_uniform_order),
+      cmocka_unit_test(every_slot_of_a_fresh_span_comes_first_equally_often),
+      cmocka_unit_test(bins_rise_with_occupancy),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
