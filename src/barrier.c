@@ -1,29 +1,16 @@
 #include "barrier.h"
 
 #include "hazard.h"
-#include "lock.h"
 #include "os.h"
+#include "segv.h"
 
 static struct {
-  BarrierKind kind;       /* (mesh lock) */
-  int uffd;               /* (mesh lock) open during a pass only; closing it walks all mappings */
-  uint64_t signals;       /* (mesh lock) the mask to restore */
-  OsSignalAction program; /* (handler lock) the program's action for SIGSEGV */
+  BarrierKind kind; /* (mesh lock) */
+  int uffd;         /* (mesh lock) open during a pass only; closing it walks all mappings */
+  uint64_t signals; /* (mesh lock) the mask to restore */
 } barrier = {.kind = BARRIER_AUTO, .uffd = -1};
 
-static Lock handler_lock = LOCK_INIT(RANK_HANDLER);
-
 BarrierKind barrier_kind(void) { return barrier.kind; }
-
-void barrier_handler_lock(uint64_t *signals) {
-  os_signals_block(signals);
-  lock_acquire(&handler_lock);
-}
-
-void barrier_handler_unlock(const uint64_t *signals) {
-  lock_release(&handler_lock);
-  os_signals_restore(signals);
-}
 
 /* ------------------------------------------------------------------------------- the back ends */
 
@@ -31,13 +18,6 @@ static bool uses_uffd(BarrierKind kind) { return kind == BARRIER_UFFD || kind ==
 
 /* The kernel's own stores fail on protected pages: published buffers must be left alone. */
 static bool needs_hazards(BarrierKind kind) { return kind == BARRIER_UFFD_USER || kind == BARRIER_MPROTECT; }
-
-/* A fault while the handler is ours: whoever's it is, it waits until the batch has ended and the program's
- * handler is back, and happens again if it was the program's. */
-static void wait_for_batch(int signal) {
-  (void)signal;
-  hazard_wait();
-}
 
 static bool try_kind(BarrierKind kind) {
   if (uses_uffd(kind) && barrier.uffd < 0) {
@@ -62,26 +42,15 @@ static void choose(void) {
 
 bool barrier_open(void) {
   if (barrier.kind == BARRIER_AUTO) choose();
+  if (!try_kind(barrier.kind)) return false;
+  if (barrier.kind == BARRIER_MPROTECT && !segv_install()) return false;
   os_signals_block(&barrier.signals);
-  if (try_kind(barrier.kind)) {
-    if (!needs_hazards(barrier.kind)) return true;
-    if (hazard_begin()) {
-      if (barrier.kind == BARRIER_UFFD_USER) return true;
-      lock_acquire(&handler_lock);
-      if (os_segv_handler_install(wait_for_batch, &barrier.program)) return true;
-      lock_release(&handler_lock);
-      hazard_end();
-    }
-  }
+  if (!needs_hazards(barrier.kind) || hazard_begin()) return true;
   os_signals_restore(&barrier.signals);
   return false;
 }
 
 void barrier_close(void) {
-  if (barrier.kind == BARRIER_MPROTECT) {
-    os_segv_handler_restore(&barrier.program);
-    lock_release(&handler_lock);
-  }
   if (needs_hazards(barrier.kind)) hazard_end();
   os_signals_restore(&barrier.signals);
 }

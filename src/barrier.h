@@ -12,11 +12,6 @@
 /* What is in use; BARRIER_AUTO before the first batch. */
 BarrierKind barrier_kind(void);
 
-/* Around a look at the program's own action for SIGSEGV, or a change to it: during a batch the handler may
- * be ours. Blocks the calling thread's signals. */
-void barrier_handler_lock(uint64_t *signals);
-void barrier_handler_unlock(const uint64_t *signals);
-
 /* Chooses a back end at first use. False if there is none (for good), or none just now. */
 bool barrier_open(void);
 /* False, and the range is as it was, if the kernel will not, or if a system call under way may write

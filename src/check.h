@@ -7,6 +7,12 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define NOINLINE __attribute__((noinline))
+/* A function that does not look into the memory its first argument points to. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#define ADDRESS_ONLY __attribute__((access(none, 1)))
+#else
+#define ADDRESS_ONLY
+#endif
 #define COLD __attribute__((noinline, cold))
 
 /* Writes "libmesh: <what> 0x<address>\n" to stderr (without the address where it is NULL) and aborts.

@@ -92,6 +92,8 @@ void hazard_clear(Published p) {
 
 bool hazard_batch_running(void) { return load_acquire(&batch) & 1; } /* acquire: hazard_end's release */
 
+uint32_t hazard_batch_number(void) { return load_relaxed(&batch); }
+
 void hazard_wait(void) {
   uint32_t seen = load_acquire(&batch); /* acquire: hazard_end's release */
   while (seen & 1) {

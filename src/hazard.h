@@ -25,7 +25,7 @@ typedef struct Published {
 /* False if stores by the kernel wait, so that nothing need be published. */
 extern _Atomic bool hazard_wanted;
 
-Published hazard_publish(const void *buffer, size_t size);
+Published hazard_publish(const void *buffer, size_t size) ADDRESS_ONLY;
 void hazard_clear(Published p);
 
 /* For a batch: from hazard_begin on no thread publishes a buffer and goes on before hazard_end. False, and
@@ -40,5 +40,7 @@ void hazard_forget_others(void);
 /* Waits until the batch under way, if there is one, has ended. */
 void hazard_wait(void);
 bool hazard_batch_running(void);
+/* Changes with each batch. */
+uint32_t hazard_batch_number(void);
 
 #endif

@@ -7,15 +7,16 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "barrier.h"
 #include "fork.h"
 #include "hazard.h"
 #include "init.h"
 #include "interpose.h"
 #include "pin.h"
+#include "segv.h"
 
 /* ------------------------------------------------------------------------------ new processes */
 
@@ -109,35 +110,56 @@ EXPORT long syscall(long number, ...) {
 
 /* ------------------------------------------------------------------------- SIGSEGV's own action */
 
+static OsSignalAction to_os(const struct sigaction *a) {
+  OsSignalAction action = {.handler = (uintptr_t)a->sa_handler, .flags = (uint64_t)(unsigned)a->sa_flags};
+  memcpy(&action.mask, &a->sa_mask, sizeof action.mask);
+  return action;
+}
+
+static void from_os(const OsSignalAction *action, struct sigaction *a) {
+  memset(a, 0, sizeof *a);
+  a->sa_handler = (sighandler_t)action->handler;
+  a->sa_flags = (int)action->flags;
+  memcpy(&a->sa_mask, &action->mask, sizeof action->mask);
+}
+
+static int exchange_segv(const struct sigaction *new, struct sigaction *old) {
+  OsSignalAction wanted, before;
+  if (new != NULL) wanted = to_os(new);
+  segv_exchange(new != NULL ? &wanted : NULL, &before);
+  if (old != NULL) from_os(&before, old);
+  return 0;
+}
+
 EXPORT int sigaction(int signal, const struct sigaction *new, struct sigaction *old) {
-  uint64_t mask;
-  if (signal != SIGSEGV) {
-    Published p = hazard_publish(old, sizeof *old);
-    int result = REAL(sigaction)(signal, new, old);
-    hazard_clear(p);
-    return result;
-  }
-  barrier_handler_lock(&mask);
+  if (signal == SIGSEGV && segv_installed()) return exchange_segv(new, old);
+  Published p = hazard_publish(old, sizeof *old);
   int result = REAL(sigaction)(signal, new, old);
-  barrier_handler_unlock(&mask);
+  hazard_clear(p);
   return result;
 }
 
-#define WRAP_SIGNAL(name)                                                 \
-  EXPORT sighandler_t name(int signal_number, sighandler_t handler) {     \
-    uint64_t mask;                                                        \
-    if (signal_number != SIGSEGV) return REAL(name)(signal_number, handler); \
-    barrier_handler_lock(&mask);                                          \
-    sighandler_t result = REAL(name)(signal_number, handler);             \
-    barrier_handler_unlock(&mask);                                        \
-    return result;                                                        \
-  }
-sighandler_t bsd_signal(int, sighandler_t);
-sighandler_t __sysv_signal(int, sighandler_t);
-WRAP_SIGNAL(signal)
-WRAP_SIGNAL(bsd_signal)
-WRAP_SIGNAL(sysv_signal)
-WRAP_SIGNAL(__sysv_signal)
+static sighandler_t signal_segv(sighandler_t handler, int flags) {
+  struct sigaction new = {.sa_handler = handler, .sa_flags = flags}, old;
+  exchange_segv(&new, &old);
+  return old.sa_handler;
+}
+
+EXPORT sighandler_t signal(int number, sighandler_t handler) {
+  if (number == SIGSEGV && segv_installed()) return signal_segv(handler, SA_RESTART);
+  return REAL(signal)(number, handler);
+}
+
+EXPORT sighandler_t bsd_signal(int number, sighandler_t handler);
+EXPORT sighandler_t bsd_signal(int number, sighandler_t handler) { return signal(number, handler); }
+
+EXPORT sighandler_t sysv_signal(int number, sighandler_t handler) {
+  if (number == SIGSEGV && segv_installed()) return signal_segv(handler, (int)(SA_RESETHAND | SA_NODEFER));
+  return REAL(sysv_signal)(number, handler);
+}
+
+EXPORT sighandler_t __sysv_signal(int number, sighandler_t handler);
+EXPORT sighandler_t __sysv_signal(int number, sighandler_t handler) { return sysv_signal(number, handler); }
 
 /* A thread that blocks SIGSEGV could not wait for a batch where the barrier is that signal: the kernel
  * would end the program. Blocking a signal that comes from the thread's own fault has no other effect. */

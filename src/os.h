@@ -76,13 +76,16 @@ bool os_set_writable(void *addr, size_t size, bool writable);
 /* Has the kernel put a memory fence into every running thread of the process (membarrier). */
 bool os_fence_all_threads(void);
 
-/* The kernel's view of a signal's action, to be put back as it was. */
+/* A signal's action. */
 typedef struct OsSignalAction {
-  uintptr_t words[4];
+  uintptr_t handler;
+  uint64_t flags; /* SA_... */
+  uint64_t mask;  /* one bit a signal */
 } OsSignalAction;
-/* Installs a handler for SIGSEGV that runs where the program's own would; saves the action before. */
-bool os_segv_handler_install(void (*handler)(int), OsSignalAction *saved);
-void os_segv_handler_restore(const OsSignalAction *saved);
+/* Sets the action for SIGSEGV; stores the one before at `old` if that is not NULL. */
+bool os_segv_action_set(const OsSignalAction *action, OsSignalAction *old);
+/* Blocks these signals too, until the handler that calls it returns. */
+void os_signals_add(const uint64_t *mask);
 
 /* vm.max_map_count; 65530 where it cannot be read. */
 size_t os_max_map_count(void);

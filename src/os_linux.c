@@ -342,20 +342,34 @@ __asm__(
 extern void mesh_signal_return(void) __attribute__((visibility("hidden")));
 #endif
 
-/* struct sigaction as the kernel has it: handler, flags, restorer (not on every machine), mask. */
-bool os_segv_handler_install(void (*handler)(int), OsSignalAction *saved) {
-  const uintptr_t flags = SA_ONSTACK | SA_NODEFER | SA_RESTART;
+/* struct sigaction as the kernel has it; it puts handlers to work with any flag but needs to be told where
+ * they return to on some machines. */
+typedef struct KernelAction {
+  uintptr_t handler;
+  unsigned long flags;
 #if defined(__x86_64__)
-  const uintptr_t sa_restorer = 0x04000000;
-  OsSignalAction action = {{(uintptr_t)handler, flags | sa_restorer, (uintptr_t)mesh_signal_return, 0}};
-#else
-  OsSignalAction action = {{(uintptr_t)handler, flags, 0, 0}};
+  uintptr_t restorer;
 #endif
-  return raw_syscall(SYS_rt_sigaction, SIGSEGV, &action, saved, sizeof(uint64_t)) == 0;
+  uint64_t mask;
+} KernelAction;
+
+bool os_segv_action_set(const OsSignalAction *action, OsSignalAction *old) {
+  KernelAction new = {.handler = action->handler, .flags = action->flags, .mask = action->mask}, before;
+#if defined(__x86_64__)
+  const unsigned long sa_restorer = 0x04000000;
+  new.flags |= sa_restorer;
+  new.restorer = (uintptr_t)mesh_signal_return;
+#else
+  const unsigned long sa_restorer = 0;
+#endif
+  if (raw_syscall(SYS_rt_sigaction, SIGSEGV, &new, &before, sizeof before.mask) != 0) return false;
+  if (old != NULL)
+    *old = (OsSignalAction){.handler = before.handler, .flags = before.flags & ~sa_restorer, .mask = before.mask};
+  return true;
 }
 
-void os_segv_handler_restore(const OsSignalAction *saved) {
-  raw_syscall(SYS_rt_sigaction, SIGSEGV, saved, NULL, sizeof(uint64_t));
+void os_signals_add(const uint64_t *mask) {
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, mask, NULL, sizeof *mask);
 }
 
 size_t os_max_map_count(void) {

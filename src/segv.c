@@ -1,0 +1,79 @@
+#include "segv.h"
+
+#include <signal.h>
+
+#include "hazard.h"
+
+static Lock segv_lock = LOCK_INIT(RANK_HANDLER);
+static _Atomic bool installed;     /* (~) */
+static OsSignalAction program;     /* (segv_lock) the program's action */
+
+/* The last fault on an arena page outside a batch. Twice the same, with no batch between, is no leftover
+ * of a batch but the program's own: it may protect pages of its heap itself. */
+static _Thread_local struct {
+  const void *address;
+  uint32_t batch;
+} last_fault __attribute__((tls_model("initial-exec")));
+
+static bool is_ours(const siginfo_t *info) {
+  if (info->si_code != SEGV_ACCERR || !arena_contains(info->si_addr)) return false;
+  uint32_t batch = hazard_batch_number();
+  if (hazard_batch_running()) {
+    hazard_wait();
+    return true;
+  }
+  bool again = last_fault.address == info->si_addr && last_fault.batch == batch;
+  last_fault.address = info->si_addr;
+  last_fault.batch = batch;
+  return !again;
+}
+
+/* Runs the program's handler as the kernel would. Without one, puts its action in place and returns: the
+ * fault happens again and ends the program as it would have. */
+static void pass_on(int signal, siginfo_t *info, void *context) {
+  OsSignalAction action;
+  uint64_t mask;
+  segv_exchange(NULL, &action);
+  if (action.handler == (uintptr_t)SIG_DFL || action.handler == (uintptr_t)SIG_IGN) {
+    os_segv_action_set(&action, NULL);
+    store_relaxed(&installed, false);
+    if (info->si_code <= 0) raise(signal); /* sent, not a fault: it will not happen again */
+    return;
+  }
+  if (action.flags & SA_RESETHAND) {
+    OsSignalAction reset = {.handler = (uintptr_t)SIG_DFL};
+    segv_exchange(&reset, NULL);
+  }
+  mask = action.mask | (action.flags & SA_NODEFER ? 0 : (uint64_t)1 << (SIGSEGV - 1));
+  os_signals_add(&mask);
+  if (action.flags & SA_SIGINFO)
+    ((void (*)(int, siginfo_t *, void *))action.handler)(signal, info, context);
+  else
+    ((void (*)(int))action.handler)(signal);
+}
+
+static void on_segv(int signal, siginfo_t *info, void *context) {
+  if (!is_ours(info)) pass_on(signal, info, context);
+}
+
+bool segv_install(void) {
+  if (load_relaxed(&installed)) return true;
+  const OsSignalAction ours = {.handler = (uintptr_t)on_segv, .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
+  lock_acquire(&segv_lock);
+  bool ok = os_segv_action_set(&ours, &program);
+  if (ok) store_relaxed(&installed, true);
+  lock_release(&segv_lock);
+  return ok;
+}
+
+bool segv_installed(void) { return load_relaxed(&installed); }
+
+void segv_exchange(const OsSignalAction *new_action, OsSignalAction *old) {
+  uint64_t saved;
+  os_signals_block(&saved); /* a handler on this thread may want the lock too */
+  lock_acquire(&segv_lock);
+  if (old != NULL) *old = program;
+  if (new_action != NULL) program = *new_action;
+  lock_release(&segv_lock);
+  os_signals_restore(&saved);
+}
