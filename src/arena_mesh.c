@@ -48,11 +48,9 @@ bool arena_mesh_open(void) {
   return !mesh.impossible;
 }
 
-static char *frame_address(uint32_t frame) { return mesh.window + pages_to_bytes(frame); }
-
 /* The window's own page table entries stay: without them a frame that nobody has touched since it was
  * made would be in no page table, and Pss would not count it. */
-void arena_mesh_rest(void) { barrier_rest(); }
+static char *frame_address(uint32_t frame) { return mesh.window + pages_to_bytes(frame); }
 
 /* ------------------------------------------------------------------------- frames and mappings */
 
@@ -250,11 +248,11 @@ bool arena_mesh_fork(void) {
   }
   mark_stale(0, 0);
   if (have_barrier && !have_file) barrier_close();
-  barrier_rest();
   close_file(have_file);
   return true;
 }
 
 void arena_mesh_fork_child(void) {
   if (mesh.prepared != NULL) *mesh.prepared = 1;
+  barrier_fork_child();
 }

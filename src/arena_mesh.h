@@ -47,9 +47,6 @@ bool arena_mesh_fork(void);
 /* In the child of a fork that was prepared so. */
 void arena_mesh_fork_child(void);
 
-/* At the end of a pass. */
-void arena_mesh_rest(void);
-
 enum { MESH_BATCH_MAX = 256 };
 
 #endif

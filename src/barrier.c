@@ -6,7 +6,7 @@
 
 static struct {
   BarrierKind kind; /* (mesh lock) */
-  int uffd;         /* (mesh lock) open during a pass only; closing it walks all mappings */
+  int uffd;         /* (mesh lock) stays open: closing the last descriptor walks all mappings */
   uint64_t signals; /* (mesh lock) the mask to restore */
 } barrier = {.kind = BARRIER_AUTO, .uffd = -1};
 
@@ -55,7 +55,7 @@ void barrier_close(void) {
   os_signals_restore(&barrier.signals);
 }
 
-void barrier_rest(void) {
+void barrier_fork_child(void) {
   if (barrier.uffd >= 0 && os_uffd_is_open(barrier.uffd)) os_close(barrier.uffd);
   barrier.uffd = -1;
 }

@@ -22,7 +22,7 @@ void barrier_wake(char *addr, size_t size);
 /* The range was not: its writers go on on the old pages. */
 void barrier_give_up(char *addr, size_t size);
 void barrier_close(void);
-/* Gives the descriptor back between passes. */
-void barrier_rest(void);
+/* In the child of a fork: the descriptor is for the parent's memory. */
+void barrier_fork_child(void);
 
 #endif

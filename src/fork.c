@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "arena_mesh.h"
+#include "background.h"
 #include "global_heap.h"
 #include "mesh_pass.h"
 #include "hazard.h"
@@ -33,6 +34,7 @@ void fork_child(void) {
   arena_mesh_fork_child();
   hazard_forget_others();
   for (unsigned i = LOCK_COUNT; i-- > 0;) lock_reset(lock_table(i));
+  background_start();
 }
 
 void fork_handlers_install(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }

@@ -24,7 +24,7 @@ void *mesh_calloc(size_t count, size_t size) {
     return p;
   }
   bool zeroed = false;
-  void *p = init_once() ? large_malloc(bytes, 1, &zeroed) : NULL;
+  void *p = init_once() ? thread_heap_malloc_large(bytes, 1, &zeroed) : NULL;
   if (p == NULL)
     errno = ENOMEM;
   else if (!zeroed)
@@ -85,7 +85,7 @@ void *mesh_memalign(size_t align, size_t size) {
   }
   if (align <= MIN_ALIGN) return thread_heap_malloc(size);
   unsigned c = size_class_aligned(align, size);
-  if (c == CLASS_NONE) return large_malloc(max_size(size, 1), align, NULL);
+  if (c == CLASS_NONE) return thread_heap_malloc_large(max_size(size, 1), align, NULL);
   return thread_heap_malloc_class(c);
 }
 

@@ -1,5 +1,6 @@
 #include "init.h"
 
+#include "background.h"
 #include "fork.h"
 #include "global_heap.h"
 #include "options.h"
@@ -27,5 +28,8 @@ bool init_slow(void) {
   return load_relaxed(&init_done);
 }
 
-/* Once libc has its environment, which the first allocation may have come before. */
-__attribute__((constructor)) static void read_options_again(void) { options_read(); }
+/* Once libc has its environment, which the first allocation may have come before, and threads. */
+__attribute__((constructor)) static void start(void) {
+  options_read();
+  background_start();
+}

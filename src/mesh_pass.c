@@ -4,24 +4,21 @@
 
 #include "arena_mesh.h"
 #include "global_heap.h"
-#include "group_drain.h"
+#include "mesh_apply.h"
 #include "mesh_group.h"
 #include "mesh_match.h"
 #include "options.h"
 #include "os.h"
-#include "pin.h"
 #include "span_trim.h"
 
 enum {
   RUN_MAX = 16,           /* spans in a run */
-  ROW_WORDS_MAX = 64,     /* words of a run's bitmap, each span's rounded up */
   SCAN_PAGES = 1024,      /* pages looked at in one hold of the class lock */
-  MATCH_BUDGET = 100000,  /* about 100 us */
-  BATCH_RANGES = 24,      /* mappings changed in one hold of the class lock: about 300 us */
-  GROUP_SIZE_MAX = 8,     /* a group with more members costs more to move than its frame is worth */
+  MATCH_BUDGET = 50000,   /* about 50 us */
+  RELEASE_PIECE = 1 << 20, /* bytes: 256 pages, about 50 us */
 };
 
-typedef enum PassState { PASS_IDLE, PASS_DRAIN, PASS_SCAN, PASS_MATCH, PASS_APPLY } PassState;
+typedef enum PassState { PASS_IDLE, PASS_DRAIN, PASS_SCAN, PASS_MATCH, PASS_APPLY, PASS_RELEASE } PassState;
 
 /* The pass under way. A row is a run of neighbouring spans that are matched as one. */
 static struct {
@@ -98,7 +95,7 @@ static uint32_t choose_run(const ClassHeap *h, const SizeClass *sc) {
   size_t left = limit > used ? limit - used : 0;
   uint32_t best = 1;
   size_t best_score = 0;
-  for (uint32_t run = 1; run <= RUN_MAX && run * bitmap_words(sc->slots) <= ROW_WORDS_MAX; run *= 2) {
+  for (uint32_t run = 1; run <= RUN_MAX && run * bitmap_words(sc->slots) <= MESH_RUN_WORDS; run *= 2) {
     size_t fill = predicted_fill(run * sc->slots, live_percent);
     size_t gain = physical * (fill - live_percent) / fill;
     size_t within_maps = left * run >= physical ? gain : gain * (left * run) / physical;
@@ -158,9 +155,7 @@ static void drain(void) {
 
 static void finish(uint32_t now_ms) {
   ClassHeap *h = &class_heaps[pass.c];
-  os_unmap(pass.memory, pass.memory_size);
-  arena_mesh_rest();
-  pass.state = PASS_IDLE;
+  pass.state = PASS_RELEASE;
   /* What was worth while will be again after a period; what was not, after ever longer waits. Spans that
    * had yet to settle are no proof that there is nothing to win. */
   bool won = pages_to_bytes(pass.released) >= MESH_GAIN_MIN / 4;
@@ -169,6 +164,14 @@ static void finish(uint32_t now_ms) {
   else
     h->mesh_wait = (uint32_t)min_size(MESH_BACKOFF_MAX_MS, 2 * (size_t)max_size(h->mesh_wait, options.period_ms));
   h->mesh_after = now_ms + h->mesh_wait;
+}
+
+/* Unmapping much that was touched takes long: a piece at a time. */
+static void release(void) {
+  size_t piece = min_size(pass.memory_size, RELEASE_PIECE);
+  pass.memory_size -= piece;
+  os_unmap(pass.memory + pass.memory_size, piece);
+  if (pass.memory_size == 0) pass.state = PASS_IDLE;
 }
 
 static bool is_due(const ClassHeap *h, uint32_t now_ms) {
@@ -194,14 +197,6 @@ static MeshProgress choose(uint32_t now_ms) {
 
 /* --------------------------------------------------------------------------------------- scan */
 
-/* The span at `page` can be matched: a leader, or in no group, with room and something in it. (S) Whether
- * another span of its group is pinned is seen when it is to move. */
-static bool is_candidate(uint32_t page) {
-  const MiniHeap *mh = miniheap_of(page);
-  return class_at(page_address(page)) == pass.c && mh->offset == 0 && mh->leader == page &&
-         mh->live > 0 && mh->live < mh->slots && !pin_holds(page);
-}
-
 static bool is_settled(uint32_t page, uint32_t now_ms) {
   return pass.unsettled_too || now_ms - miniheap_of(page)->stamp >= MESH_SETTLE_MS;
 }
@@ -217,7 +212,7 @@ static void trim(ClassHeap *h, uint32_t page, uint32_t now_ms) {
 
 static bool is_row(uint32_t page, uint32_t span_pages, uint32_t end, uint32_t now_ms) {
   for (uint32_t k = 0; k < pass.run; k++, page += span_pages) {
-    if (page + span_pages > end || !is_candidate(page)) return false;
+    if (page + span_pages > end || !mesh_candidate(page, pass.c)) return false;
     if (!is_settled(page, now_ms)) {
       pass.unsettled++;
       return false;
@@ -262,7 +257,7 @@ static void scan(uint32_t now_ms) {
       add_row(pass.cursor, sc);
       pass.cursor += pass.run * sc->span_pages;
     } else {
-      pass.strays += is_candidate(pass.cursor) && is_settled(pass.cursor, now_ms);
+      pass.strays += mesh_candidate(pass.cursor, pass.c) && is_settled(pass.cursor, now_ms);
       pass.cursor++;
     }
   }
@@ -288,114 +283,11 @@ static void match(void) {
 
 /* -------------------------------------------------------------------------------------- apply */
 
-typedef struct Batch {
-  MeshMove move[MESH_BATCH_MAX];
-  size_t moves;
-  uint32_t into[MESH_BATCH_MAX], from[MESH_BATCH_MAX]; /* leaders: group `from` joins group `into` */
-  size_t joins;
-  uint64_t taken[ROW_WORDS_MAX]; /* frames' bitmaps with what this batch adds */
-} Batch;
-
-static Batch batch; /* (M) */
-
-/* True if that many more mappings are allowed; the barrier needs some for a moment. */
-static bool maps_allow(MeshMove *moves, size_t count, uint32_t span_pages) {
-  return arena_mesh_maps() + arena_mesh_maps_needed(moves, count, span_pages) <= arena_mesh_maps_limit();
-}
-
-/* Gives the spans of the leading row frames of their own, where they have none. */
-static void make_frames(uint32_t page, uint32_t span_pages) {
-  batch.moves = 0;
-  for (uint32_t k = 0; k < pass.run; k++, page += span_pages) {
-    if (!is_candidate(page) || frame_is_current(miniheap_of(page)->frame)) continue;
-    if (arena_mesh_claim_frame(page))
-      batch.move[batch.moves++] = (MeshMove){.page = page, .frame = page, .copy = true};
-  }
-  if (maps_allow(batch.move, batch.moves, span_pages)) arena_mesh_move(batch.move, batch.moves, pass.c);
-  for (size_t i = 0; i < batch.moves; i++)
-    if (!frame_is_current(miniheap_of(batch.move[i].page)->frame))
-      arena_mesh_release_frame(batch.move[i].page, span_pages);
-}
-
-/* Adds the moves that join group b to group a, if they still fit. `taken` is a's bitmap so far. */
-static void add_join(uint32_t a, uint32_t b, uint64_t *taken) {
-  const MiniHeap *from = miniheap_of(b);
-  if (!is_candidate(a) || !is_candidate(b) || !frame_is_current(miniheap_of(a)->frame)) return;
-  for (size_t w = 0; w < bitmap_words(from->slots); w++)
-    if (taken[w] & from->bitmap[w]) return;
-  size_t spans = 0;
-  uint32_t page = b;
-  do {
-    if (pin_holds(page)) return;
-    page = miniheap_of(page)->group_next;
-    spans++;
-  } while (page != b);
-  if (spans > GROUP_SIZE_MAX || batch.moves + spans > MESH_BATCH_MAX) return;
-  for (size_t w = 0; w < bitmap_words(from->slots); w++) taken[w] |= from->bitmap[w];
-  batch.into[batch.joins] = a;
-  batch.from[batch.joins++] = b;
-  do {
-    /* The leader's bitmap is the whole frame's: what it copies, the members see too. */
-    batch.move[batch.moves++] =
-        (MeshMove){.page = page, .frame = miniheap_of(a)->frame, .copy = page == b};
-    page = miniheap_of(page)->group_next;
-  } while (page != b);
-}
-
-/* The bookkeeping of one join after its spans were mapped, or not. */
-static void settle_join(ClassHeap *h, uint32_t a, uint32_t b, uint32_t old_frame, uint32_t span_pages) {
-  MiniHeap *mh = miniheap_of(b);
-  bin_remove(h, mh);
-  uint32_t rest = mesh_group_merge(a, b);
-  rebin(h, a, miniheap_of(a));
-  mesh_group_assert_state(a);
-  if (rest != 0) {
-    rebin(h, rest, miniheap_of(rest));
-    return;
-  }
-  h->members++;
-  pass.released += span_pages;
-  figures.pages_total += span_pages;
-  figures.meshes++;
-  add_relaxed(&mesh_pages_released, span_pages);
-  if (frame_is_current(old_frame)) arena_mesh_release_frame(old_frame, span_pages);
-  if (mh->live == 0) group_release_member(h, b);
-}
-
-static void apply_batch(ClassHeap *h, uint32_t span_pages) {
-  uint32_t old_frame[MESH_BATCH_MAX];
-  for (size_t i = 0; i < batch.joins; i++) old_frame[i] = miniheap_of(batch.from[i])->frame;
-  if (!maps_allow(batch.move, batch.moves, span_pages)) return;
-  arena_mesh_move(batch.move, batch.moves, pass.c);
-  for (size_t i = 0; i < batch.joins; i++)
-    settle_join(h, batch.into[i], batch.from[i], old_frame[i], span_pages);
-}
-
 static uint32_t row_at(size_t place) { return pass.match.member[place]; }
 
 /* The row at this place of match.member belongs to the group of the one before it. */
 static bool same_group(size_t place) {
   return place < pass.match.grouped && pass.match.group[row_at(place)] != row_at(place);
-}
-
-/* Joins further rows to the leading row's groups, as many as one batch takes. */
-static void join_rows(ClassHeap *h, const SizeClass *sc) {
-  const size_t words = bitmap_words(sc->slots);
-  const uint32_t leading_page = pass.page[row_at(pass.leading)];
-  batch.moves = batch.joins = 0;
-  for (uint32_t k = 0; k < pass.run; k++) {
-    uint32_t a = leading_page + k * sc->span_pages;
-    if (is_candidate(a)) memcpy(batch.taken + k * words, miniheap_of(a)->bitmap, words * sizeof(uint64_t));
-  }
-  for (size_t ranges = 0; same_group(pass.cursor) && ranges < BATCH_RANGES && batch.moves < MESH_BATCH_MAX / 2;
-       pass.cursor++) {
-    size_t moves = batch.moves;
-    for (uint32_t k = 0; k < pass.run; k++)
-      add_join(leading_page + k * sc->span_pages, pass.page[row_at(pass.cursor)] + k * sc->span_pages,
-               batch.taken + k * words);
-    ranges += 1 + (batch.moves - moves) / pass.run;
-  }
-  apply_batch(h, sc->span_pages);
 }
 
 /* Puts the row that costs most to move first: it leads. */
@@ -405,7 +297,7 @@ static void choose_leading_row(void) {
   size_t best_size = 0;
   for (size_t i = pass.leading; i == pass.leading || same_group(i); i++) {
     uint32_t page = pass.page[row_at(i)];
-    if (!is_candidate(page) || !frame_is_current(miniheap_of(page)->frame)) continue;
+    if (!mesh_candidate(page, pass.c) || !frame_is_current(miniheap_of(page)->frame)) continue;
     size_t size = mesh_group_size(page);
     if (size > best_size) {
       best = row_at(i);
@@ -432,10 +324,15 @@ static void apply(void) {
   lock_acquire(&h->lock);
   if (leads) {
     choose_leading_row();
-    make_frames(pass.page[row_at(pass.leading)], sc->span_pages);
+    mesh_lead(pass.c, pass.page[row_at(pass.leading)], pass.run);
   }
-  join_rows(h, sc);
+  mesh_join_begin(pass.c, pass.page[row_at(pass.leading)], pass.run);
+  while (same_group(pass.cursor) && mesh_join_add(pass.page[row_at(pass.cursor)])) pass.cursor++;
+  size_t joined = mesh_join_end();
   lock_release(&h->lock);
+  figures.meshes += joined;
+  figures.pages_total += joined * sc->span_pages;
+  pass.released += joined * sc->span_pages;
   figures.pages_peak = max_size(figures.pages_peak, load_relaxed(&mesh_pages_released));
 }
 
@@ -448,6 +345,7 @@ static MeshProgress step(void) {
     case PASS_SCAN: scan(os_now_ms()); break;
     case PASS_MATCH: match(); break;
     case PASS_APPLY: apply(); break;
+    case PASS_RELEASE: release(); break;
   }
   return MESH_MORE;
 }

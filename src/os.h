@@ -98,6 +98,8 @@ uint32_t os_now_ms(void);
 /* Nanoseconds of a monotonic clock. */
 uint64_t os_now_ns(void);
 uint64_t os_random(void);
+/* May return early. */
+void os_sleep_ms(uint32_t ms);
 
 /* Waits while *word == expected, or until woken; may return early. */
 void os_futex_wait(uint32_t *word, uint32_t expected);

@@ -119,6 +119,11 @@ uint32_t os_now_ms(void) {
   return (uint32_t)((uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u);
 }
 
+void os_sleep_ms(uint32_t ms) {
+  const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+  raw_syscall(SYS_nanosleep, &t, NULL);
+}
+
 uint64_t os_random(void) {
   int saved = errno;
   uint64_t x = 0;

@@ -220,8 +220,19 @@ void *thread_heap_malloc_slow(size_t size) {
     errno = ENOMEM;
     return NULL;
   }
-  if (size > SMALL_MAX) return large_malloc(size, 1, NULL);
-  return thread_heap_malloc_class(size_class_of(size));
+  if (size <= SMALL_MAX) return thread_heap_malloc_class(size_class_of(size));
+  return thread_heap_malloc_large(size, 1, NULL);
+}
+
+void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed) {
+  void *p = large_malloc(size, align, zeroed);
+  if (p != NULL || size > PTRDIFF_MAX) return p;
+  /* Cached slots may be all that keeps pages from making a run long enough. */
+  int saved = errno;
+  thread_heap_flush();
+  depot_drain_all();
+  errno = saved;
+  return large_malloc(size, align, zeroed);
 }
 
 /* Room in a full vector: a larger magazine while they are small, then an exchange with the previous

@@ -28,6 +28,8 @@ extern _Thread_local ThreadLocalHeap *thread_heap __attribute__((tls_model("init
 void *thread_heap_malloc_slow(size_t size);
 void *thread_heap_malloc_class(unsigned c);
 void thread_heap_free_slow(void *p);
+/* As large_malloc, but gives up caches before it fails. */
+void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed);
 
 /* Drains the calling thread's vectors that went unused since the last time, if that is long enough. */
 void thread_heap_shrink(uint32_t now_ms);

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel.h"
 #include "mallctl.h"
 #include "stress.h"
 #include "table.h"
@@ -34,6 +35,7 @@ static const struct part {
     {"write", write_part, false, true, false},
     {"order", order_part, false, false, false},
     {"fork", fork_part, false, false, false},
+    {"kernel", kernel_part, false, false, false},
     {"compact", compact_part, false, false, false},
 };
 enum { PARTS = sizeof parts / sizeof *parts };
@@ -188,7 +190,9 @@ int main(int argc, char **argv) {
   fflush(stdout);
   prepare();
   run_parts(seconds);
-  for (int i = 0; i < PARTS; i++)
-    if (chosen[i]) printf("%s %lu\n", parts[i].name, operations_of(i));
+  for (int i = 0; i < PARTS; i++) {
+    if (chosen[i]) printf("%s: %lu\n", parts[i].name, operations_of(i));
+    if (chosen[i] && parts[i].run == kernel_part) kernel_print();
+  }
   return 0;
 }

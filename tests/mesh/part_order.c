@@ -47,7 +47,7 @@ static void store_all(struct round *r, uint64_t number) {
 
 static void play_round(struct worker *w) {
   struct round r = {.w = w};
-  struct sparse s = sparse_new(WORDS, 16, sparse_size(&w->dice, 64), &w->dice);
+  struct sparse s = sparse_new(WORDS, sparse_size(&w->dice, 64), &w->dice);
   for (int i = 0; i < WORDS; i++) {
     r.word[i] = s.object[i];
     atomic_store_explicit(r.word[i], 0, memory_order_relaxed);

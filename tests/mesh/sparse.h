@@ -22,8 +22,12 @@ struct sparse {
   size_t count;
 };
 
-/* Objects of one size, `share` times as many for a moment. */
-static inline struct sparse sparse_new(size_t count, size_t share, size_t size, struct dice *dice) {
+/* Less than this of a class, in bytes, may not be worth a pass. */
+enum { SPARSE_BYTES = 640 << 10 };
+
+/* Objects of one size: at least 8 times as many for a moment. */
+static inline struct sparse sparse_new(size_t count, size_t size, struct dice *dice) {
+  const size_t share = count * size * 8 > SPARSE_BYTES ? 8 : SPARSE_BYTES / (count * size);
   struct sparse s = {calloc(count * share, sizeof(void *)), count};
   for (size_t i = 0; i < count * share; i++) s.object[i] = malloc(size);
   for (size_t i = 0; i < count; i++) {
