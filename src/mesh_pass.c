@@ -69,13 +69,23 @@ static size_t surplus_pages(const ClassHeap *h, const SizeClass *sc) {
   return pages > needed * sc->span_pages ? pages - needed * sc->span_pages : 0;
 }
 
-static bool worth_while(unsigned c) {
+/* Spans with physical pages of their own if a pass over the class is worth while, otherwise 0. */
+static size_t worth_while(unsigned c) {
   ClassHeap *h = &class_heaps[c];
   lock_acquire(&h->lock);
-  size_t surplus = surplus_pages(h, &size_classes[c]);
-  size_t pages = (size_t)(h->spans - h->members) * size_classes[c].span_pages;
+  size_t surplus = surplus_pages(h, &size_classes[c]), spans = h->spans - h->members;
   lock_release(&h->lock);
-  return pages_to_bytes(surplus) >= MESH_GAIN_MIN && surplus >= pages / MESH_GAIN_SHARE;
+  bool worth = pages_to_bytes(surplus) >= MESH_GAIN_MIN &&
+               surplus >= spans * size_classes[c].span_pages / MESH_GAIN_SHARE;
+  return worth ? spans : 0;
+}
+
+/* The mappings left, shared out by the number of spans among the classes that could use them. */
+static size_t maps_left(unsigned c) {
+  size_t used = arena_mesh_maps(), limit = arena_mesh_maps_limit(), all = 0, own = worth_while(c);
+  for (unsigned i = CLASS_FIRST; i < CLASS_END; i++)
+    if (class_meshes(i)) all += worth_while(i);
+  return used < limit && all > 0 ? (size_t)((double)(limit - used) * (double)own / (double)all) : 0;
 }
 
 /* Share of a frame that best fit fills with runs of `slots` slots of which a share p is live, in percent:
@@ -88,11 +98,9 @@ static size_t predicted_fill(size_t slots, size_t live_percent) {
 
 /* The run length with the most pages to win within the mappings that are left; of those about as good
  * the longest, because the cost of a move hardly depends on its length. */
-static uint32_t choose_run(const ClassHeap *h, const SizeClass *sc) {
+static uint32_t choose_run(const ClassHeap *h, const SizeClass *sc, size_t left) {
   size_t physical = h->spans - h->members;
   size_t live_percent = max_size(1, h->live * 100 / max_size(1, physical * sc->slots));
-  size_t used = arena_mesh_maps(), limit = arena_mesh_maps_limit();
-  size_t left = limit > used ? limit - used : 0;
   uint32_t best = 1;
   size_t best_score = 0;
   for (uint32_t run = 1; run <= RUN_MAX && run * bitmap_words(sc->slots) <= MESH_RUN_WORDS; run *= 2) {
@@ -143,8 +151,9 @@ static void start(unsigned c) {
 static void drain(void) {
   ClassHeap *h = &class_heaps[pass.c];
   if (depot_drain_some(pass.c, 1)) return;
+  size_t left = maps_left(pass.c);
   lock_acquire(&h->lock);
-  pass.run = choose_run(h, &size_classes[pass.c]);
+  pass.run = choose_run(h, &size_classes[pass.c], left);
   size_t spans = h->spans - h->members;
   lock_release(&h->lock);
   if (allocate_rows(pass.c, spans))
