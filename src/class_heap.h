@@ -13,7 +13,7 @@ typedef struct ClassHeap {
   uint32_t spans;                   /* (S) */
   uint32_t members;                 /* (S) spans that share another's frame: each releases its own pages */
   uint32_t spans_peak;              /* (S) */
-  uint64_t live;                    /* (S) bits set: slots that programs or caches have */
+  _Atomic uint64_t live;            /* (S), read by all as a hint: bits set, slots that programs or caches have */
   uint64_t span_allocs, span_frees; /* (S) since the start */
   uint64_t trimmed_pages;           /* (S) pages without a live slot that were purged from partial spans */
 

@@ -48,6 +48,15 @@ enum {
 /* What one magazine of a class may hold, bytes: bounds a thread's cache at twice this for each class. */
 #define MAGAZINE_BYTES (64 * KIB)
 
+/* A refill takes no more slots than this, or this share of the class's live ones: a small heap stays small. */
+#define REFILL_MIN 8
+#define REFILL_SHARE 16
+
+/* A thread's magazine grows beyond this only up to a share of the class's live bytes: threads that only
+ * free must not hoard more than what is in use. */
+#define MAGAZINE_FREE_BYTES (16 * KIB)
+#define MAGAZINE_LIVE_SHARE 4
+
 /* The arena: reserve this much address space, or the largest half, quarter, ... that can be had. */
 #define ARENA_RESERVE_MAX ((size_t)1 << 40) /* page numbers fit 28 bits: see FRAME_GENERATION_SHIFT */
 #define ARENA_RESERVE_MIN (16 * MIB)
@@ -71,7 +80,7 @@ enum {
 /* Full magazines in the depot: at most this share of the live heap over all classes, ... */
 #define DEPOT_SHARE 16
 /* ... but always as much as this, bytes. */
-#define DEPOT_KEEP_MIN (1 * MIB)
+#define DEPOT_KEEP_MIN (256 * KIB)
 
 /* A large block that grows is moved by moving its pages (mremap) from this size on; below it
  * copying is cheaper than splitting a kernel mapping. */

@@ -53,6 +53,7 @@ size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng 
   ClassHeap *h = &class_heaps[c];
   size_t n = 0;
   lock_acquire(&h->lock);
+  want = min_size(want, max_size(REFILL_MIN, load_relaxed(&h->live) / REFILL_SHARE));
   while (n < want) {
     uint32_t page = fullest_partial(h);
     if (page == 0) {
@@ -66,7 +67,7 @@ size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng 
     miniheap_assert_state(mh);
     rebin(h, page, mh);
   }
-  h->live += n;
+  store_relaxed(&h->live, load_relaxed(&h->live) + n);
   lock_release(&h->lock);
   return n;
 }
@@ -122,7 +123,7 @@ static void drain_locked(ClassHeap *h, unsigned c, void *const *slots, size_t co
     drain_slot(h, sc, slots[i], now_ms, &empty);
   }
   free_empty_spans(h, &empty, sc->span_pages);
-  h->live -= count;
+  store_relaxed(&h->live, load_relaxed(&h->live) - count);
 }
 
 void global_heap_drain(unsigned c, void *const *slots, size_t count) {

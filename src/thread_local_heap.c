@@ -235,12 +235,34 @@ void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed) {
   return large_malloc(size, align, zeroed);
 }
 
+/* Gives half of the loaded slots back, the older ones. */
+static void drain_half(ShuffleVector *v, unsigned c) {
+  Magazine *m = shuffle_vector_unload(v);
+  uint32_t half = (m->count + 1) / 2;
+  global_heap_drain(c, m->slots, half);
+  m->count -= half;
+  memmove(m->slots, m->slots + half, m->count * sizeof *m->slots);
+  shuffle_vector_load(v, m);
+}
+
+static bool may_grow(const Magazine *m, unsigned c) {
+  if (m == NULL) return true;
+  size_t slots = magazine_next_capacity(m->capacity);
+  return slots * size_classes[c].size <= MAGAZINE_FREE_BYTES ||
+         slots <= load_relaxed(&class_heaps[c].live) / MAGAZINE_LIVE_SHARE;
+}
+
 /* Room in a full vector: a larger magazine while they are small, then an exchange with the previous
  * one or the depot. False when the system has no memory. */
 static bool make_room(ThreadLocalHeap *heap, unsigned c) {
   ShuffleVector *v = &heap->vector[c];
-  if (grow_magazine(v, c)) return true;
   Magazine *loaded = shuffle_vector_magazine(v);
+  if (loaded != NULL && loaded->capacity < size_classes[c].capacity && !may_grow(loaded, c)) {
+    drain_half(v, c);
+    return true;
+  }
+  if (grow_magazine(v, c)) return true;
+  loaded = shuffle_vector_magazine(v);
   if (loaded == NULL || loaded->capacity < size_classes[c].capacity) return false;
   if (v->previous == NULL)
     v->previous = magazine_new(size_classes[c].capacity);

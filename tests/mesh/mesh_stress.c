@@ -32,11 +32,19 @@ static const struct part {
   bool many;     /* THREADS of them */
   bool by_name;  /* only if asked for */
 } parts[] = {
+    {"close", close_part, true, false, false},
+    {"alone", alone_part, true, false, false},
+    {"bare", bare_part, true, false, true},
     {"write", write_part, false, true, false},
     {"order", order_part, false, false, false},
     {"fork", fork_part, false, false, false},
     {"kernel", kernel_part, false, false, false},
+    {"signal", signal_part, false, false, false},
+    {"fault", fault_part, false, false, false},
+    {"futex", futex_part, false, false, false},
+    {"shared", shared_part, false, false, false},
     {"compact", compact_part, false, false, false},
+    {"snatch", snatch_part, false, false, true},
 };
 enum { PARTS = sizeof parts / sizeof *parts };
 

@@ -209,3 +209,60 @@ void fork_part(struct worker *w) {
     }
   }
 }
+
+/* ------------------------------------------------------------ before there are other threads at work */
+
+/* A child of a process without threads may allocate, however it was made. */
+static void make_lone_child(struct worker *w, struct table *own, pid_t (*make)(struct birth *b), const char *name) {
+  struct birth b = {.w = w, .own = own, .locked = own, .generation = 1};
+  w->dice.state++;
+  pid_t child = make(&b);
+  if (child == 0) {
+    b.raw = false;
+    be_child(&b);
+  }
+  finish(&b, child, name);
+}
+
+void alone_part(struct worker *w) {
+  struct table *own = &tables[stress_threads];
+  table_fill(own, &w->dice);
+  table_thin(own, &w->dice);
+  for (int i = 0; i < 5; i++) {
+    compact();
+    make_lone_child(w, own, by_fork, "fork, alone");
+    compact();
+    make_lone_child(w, own, by_bare_fork, "_Fork, alone");
+    compact();
+    make_lone_child(w, own, by_clone_call, "syscall(SYS_clone), alone");
+    compact();
+    make_lone_child(w, own, by_clone, "clone, alone");
+    did_one(w);
+  }
+}
+
+#if defined(__x86_64__)
+/* As programs do that bring their own system calls. */
+static pid_t by_instruction(struct birth *b) {
+  (void)b;
+  long result;
+  register long fourth __asm__("r10") = 0;
+  register long fifth __asm__("r8") = 0;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(SYS_clone), "D"((long)SIGCHLD), "S"(0L), "d"(0L), "r"(fourth), "r"(fifth)
+                   : "rcx", "r11", "memory");
+  return (pid_t)result;
+}
+#endif
+
+void bare_part(struct worker *w) {
+#if defined(__x86_64__)
+  struct table *own = &tables[stress_threads];
+  table_fill(own, &w->dice);
+  table_thin(own, &w->dice);
+  compact();
+  make_lone_child(w, own, by_instruction, "a clone that no library sees");
+#endif
+  did_one(w);
+}

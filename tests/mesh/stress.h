@@ -46,6 +46,7 @@ void join_new_thread(void *(*start)(void *), void *argument);
 /* Before any other thread is there. */
 void close_part(struct worker *w);
 void alone_part(struct worker *w);
+void bare_part(struct worker *w);
 /* Run until running() is false. */
 void write_part(struct worker *w);
 void order_part(struct worker *w);

@@ -1,0 +1,120 @@
+/* Meshing from end to end, for several sizes: a heap of which most is freed at random is meshed, every byte is still
+   there, the process is smaller by what the figures say, and nothing is left when all is freed.
+
+   mesh_check [MEGABYTES]   Ends with 77 where nothing can be meshed. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../dice.h"
+#include "../pattern.h"
+#include "../process_memory.h"
+#include "mallctl.h"
+
+enum { WAIT_MS = 10000, PIECE_MS = 20, KEEP_ONE_IN = 4, SKIP = 77 };
+#define MEGABYTE ((size_t)1 << 20)
+
+static struct dice dice = {1};
+
+static double megabytes(size_t bytes) { return (double)bytes / (double)MEGABYTE; }
+
+static void expect(bool ok, const char *what, size_t size) {
+  if (ok) return;
+  fprintf(stderr, "mesh_check: size %zu: %s; pss %.1f MB, resident %.1f MB, meshed %.1f MB, allocated %.1f MB\n", size,
+          what, megabytes(process_pss()), megabytes(mallctl_figure("stats.resident")),
+          megabytes(mallctl_figure("stats.meshed")), megabytes(mallctl_figure("stats.allocated")));
+  exit(1);
+}
+
+static void verify(void **object, size_t count, size_t size, const char *when) {
+  for (size_t i = 0; i < count; i++) {
+    size_t at = object[i] != NULL ? pattern_mismatch(object[i], size, i) : size;
+    if (at == size) continue;
+    fprintf(stderr, "mesh_check: %s: object %zu at %p of %zu bytes: byte %zu is wrong\n", when, i, object[i], size, at);
+    exit(1);
+  }
+}
+
+/* As a program that has nothing to do. */
+static void wait_for_meshing(void) {
+  const struct timespec piece = {0, PIECE_MS * 1000000};
+  for (int ms = 0; ms < WAIT_MS && mallctl_figure("stats.meshed") == 0; ms += PIECE_MS) nanosleep(&piece, NULL);
+}
+
+/* `before` is the Pss that is not libmesh's. */
+static void check_figures(size_t size, size_t before) {
+  size_t pss = process_pss(), figure = mallctl_figure("stats.resident") + before;
+  size_t difference = pss > figure ? pss - figure : figure - pss;
+  if (difference > figure / 50 + MEGABYTE / 2) {
+    fprintf(stderr, "mesh_check: the figures add up to %.2f MB\n", megabytes(figure));
+    expect(false, "stats.resident is not what the kernel counts", size);
+  }
+}
+
+static void check_size(size_t size, size_t bytes) {
+  const size_t count = bytes / size;
+  void **object = malloc(count * sizeof *object);
+  memset(object, 0, count * sizeof *object);
+  const size_t before = process_pss() - mallctl_figure("stats.resident");
+  for (size_t i = 0; i < count; i++) {
+    object[i] = malloc(size);
+    pattern_fill(object[i], size, i);
+  }
+  const size_t full = process_pss();
+  size_t kept = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (dice_below(&dice, KEEP_ONE_IN) == 0) {
+      kept++;
+      continue;
+    }
+    free(object[i]);
+    object[i] = NULL;
+  }
+  wait_for_meshing();
+  expect(mallctl_figure("stats.meshed") > 0, "nothing was meshed while the program slept", size);
+  verify(object, count, size, "after meshing in idle time");
+  compact();
+  verify(object, count, size, "after mesh.compact");
+  check_figures(size, before);
+  size_t small = process_pss();
+  printf("size %4zu: %.1f MB full, %.1f MB live, pss %.1f MB after meshing, %.1f MB meshed\n", size, megabytes(full),
+         megabytes(kept * size), megabytes(small), megabytes(mallctl_figure("stats.meshed")));
+  if (size >= 128) expect(small < full / 4 * 3, "meshing won little", size); /* 256 slots and more seldom fit together */
+  for (size_t i = 0; i < count; i++)
+    if (object[i] != NULL) pattern_fill(object[i], size, i); /* through every alias */
+  verify(object, count, size, "after all was stored again");
+  for (size_t i = 0; i < count; i++) free(object[i]);
+  free(object);
+  compact();
+  expect(mallctl_figure("stats.meshed") == 0, "something is still meshed after all was freed", size);
+  expect(mallctl_figure("stats.resident") < bytes / 8, "memory is kept after all was freed", size);
+  check_figures(size, before);
+}
+
+/* A heap that is sure to mesh if anything does. */
+static bool meshing_works(void) {
+  enum { COUNT = 16384 };
+  static void *object[COUNT];
+  for (int i = 0; i < COUNT; i++) object[i] = malloc(256);
+  for (int i = 0; i < COUNT; i++)
+    if (i % 8 != 0) free(object[i]);
+  compact();
+  bool works = mallctl_figure("stats.meshed") > 0;
+  for (int i = 0; i < COUNT; i += 8) free(object[i]);
+  compact();
+  return works;
+}
+
+int main(int argc, char **argv) {
+  static const size_t sizes[] = {48, 128, 256, 512, 640, 1024, 1536, 2048};
+  size_t bytes = (argc > 1 ? strtoul(argv[1], NULL, 10) : 64) * MEGABYTE;
+  if (process_pss() == 0 || !meshing_works()) {
+    printf("skipped: nothing can be meshed here\n");
+    return SKIP;
+  }
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) check_size(sizes[i], bytes);
+  return 0;
+}
