@@ -25,6 +25,7 @@ uint32_t idle_work(void) {
   if (!options.background) {
     MeshProgress progress = mesh_pass_work(IDLE_WORK_NS);
     if (progress == MESH_MORE) return 0;
+    if (progress == MESH_BUSY) return 1;
     if (progress == MESH_LATER) wait = (uint32_t)min_size(wait, mesh_pass_next_due(now_ms));
   }
   store_relaxed(&next_look, now_ms + (uint32_t)min_size(wait, LOOK_MS));

@@ -107,7 +107,7 @@ static uint32_t choose_run(const ClassHeap *h, const SizeClass *sc, size_t left)
     size_t fill = predicted_fill(run * sc->slots, live_percent);
     size_t gain = physical * (fill - live_percent) / fill;
     size_t within_maps = left * run >= physical ? gain : gain * (left * run) / physical;
-    if (within_maps >= best_score - best_score / 20) {
+    if (within_maps > 0 && within_maps >= best_score - best_score / 20) {
       best = run;
       best_score = max_size(best_score, within_maps);
     }
@@ -375,7 +375,8 @@ static MeshProgress work_locked(uint64_t ns) {
 }
 
 MeshProgress mesh_pass_work(uint64_t ns) {
-  if (options.period_ms == 0 || !lock_try(&pass.lock)) return MESH_NOTHING;
+  if (options.period_ms == 0) return MESH_NOTHING;
+  if (!lock_try(&pass.lock)) return MESH_BUSY;
   MeshProgress progress = work_locked(ns);
   lock_release(&pass.lock);
   return progress;
@@ -394,7 +395,7 @@ void mesh_pass_tick(uint32_t now_ms) {
   MeshProgress progress = mesh_pass_work(MESH_INCREMENT_NS);
   uint64_t spent = os_now_ns() - begin;
   store_relaxed(&pace.pause_until, begin + spent * MESH_DUTY);
-  if (progress != MESH_MORE) store_relaxed(&pace.next_look, now_ms + (uint32_t)min_size(options.period_ms, 100));
+  if (progress < MESH_MORE) store_relaxed(&pace.next_look, now_ms + (uint32_t)min_size(options.period_ms, 100));
 }
 
 size_t mesh_pass_all(void) {

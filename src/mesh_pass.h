@@ -11,9 +11,10 @@ typedef enum MeshProgress {
   MESH_NOTHING, /* nothing to gain: no pass is under way or due */
   MESH_LATER,   /* nothing to do now, but soon: spans have yet to settle, or the period is not over */
   MESH_MORE,    /* a pass is under way */
+  MESH_BUSY,    /* another thread is at it */
 } MeshProgress;
 
-/* Works for about `ns` nanoseconds. Does nothing if another thread is at it. */
+/* Works for about `ns` nanoseconds. */
 MeshProgress mesh_pass_work(uint64_t ns);
 
 /* An increment if one is due, for calls that the program waits for: rate-limited, a small share of the

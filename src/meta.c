@@ -10,11 +10,25 @@ typedef struct FreeBlock {
   struct FreeBlock *next;
 } FreeBlock;
 
+/* Free blocks of PURGED_SIZE whose page was given back; itself such a block that was not. */
+enum { PURGED_SHIFT = 12, PURGED_SIZE = 1 << PURGED_SHIFT, PURGED_MAX = PURGED_SIZE / sizeof(void *) - 2 };
+typedef struct PurgedBlocks {
+  struct PurgedBlocks *next;
+  size_t count;
+  void *block[PURGED_MAX];
+} PurgedBlocks;
+_Static_assert(sizeof(PurgedBlocks) == PURGED_SIZE, "a block of its own kind");
+
+/* So many free blocks of that size keep their page. */
+enum { UNPURGED_MAX = 32 };
+
 static struct {
   Lock lock;
-  char *bump, *end;                        /* (lock) what is left of the newest chunk */
+  char *bump, *end;                         /* (lock) what is left of the newest chunk */
   FreeBlock *free_list[META_MAX_SHIFT + 1]; /* (lock) by binary logarithm of the size */
-  _Atomic size_t mapped;                   /* (~) bytes */
+  size_t unpurged;                          /* (lock) blocks in the list of PURGED_SHIFT */
+  PurgedBlocks *purged;                     /* (lock) */
+  _Atomic size_t resident;                  /* (~) bytes taken from the system and not given back */
 } meta = {.lock = LOCK_INIT(RANK_META)};
 
 Lock *meta_lock(void) { return &meta.lock; }
@@ -23,12 +37,14 @@ static unsigned shift_for(size_t size) {
   return size <= (size_t)1 << META_MIN_SHIFT ? META_MIN_SHIFT : log2_ceil(size);
 }
 
+/* Blocks are aligned to their size up to PURGED_SIZE: no false sharing, and whole pages to purge. */
 static void *bump_locked(size_t size) {
-  /* Blocks of a cache line and more are aligned to one: no false sharing between threads. */
+  size_t align = min_size(size, PURGED_SIZE), skip = (0 - (uintptr_t)meta.bump) & (align - 1);
+  meta.bump += min_size(skip, (size_t)(meta.end - meta.bump));
   if ((size_t)(meta.end - meta.bump) < size) {
     char *chunk = os_map(META_CHUNK);
     if (chunk == NULL) return NULL;
-    add_relaxed(&meta.mapped, META_CHUNK);
+    add_relaxed(&meta.resident, META_CHUNK);
     meta.bump = chunk;
     meta.end = chunk + META_CHUNK;
   }
@@ -37,26 +53,61 @@ static void *bump_locked(size_t size) {
   return block;
 }
 
+static void *take_free(unsigned shift) {
+  FreeBlock *block = meta.free_list[shift];
+  if (block == NULL) return NULL;
+  meta.free_list[shift] = block->next;
+  if (shift == PURGED_SHIFT) meta.unpurged--;
+  return block;
+}
+
+static void *take_purged(void) {
+  PurgedBlocks *p = meta.purged;
+  if (p == NULL) return NULL;
+  if (p->count == 0) {
+    meta.purged = p->next;
+    return p;
+  }
+  add_relaxed(&meta.resident, PURGED_SIZE);
+  return p->block[--p->count];
+}
+
 void *meta_alloc(size_t size) {
   unsigned shift = shift_for(size);
   check_debug(shift <= META_MAX_SHIFT);
   lock_acquire(&meta.lock);
-  void *block = meta.free_list[shift];
-  if (block != NULL)
-    meta.free_list[shift] = meta.free_list[shift]->next;
-  else
-    block = bump_locked((size_t)1 << shift);
+  void *block = take_free(shift);
+  if (block == NULL && shift == PURGED_SHIFT) block = take_purged();
+  if (block == NULL) block = bump_locked((size_t)1 << shift);
   lock_release(&meta.lock);
   return block;
+}
+
+static void put_purged(void *block) {
+  PurgedBlocks *p = meta.purged;
+  if (p == NULL || p->count == PURGED_MAX || !os_purge(block, PURGED_SIZE)) {
+    PurgedBlocks *first = block;
+    first->next = p;
+    first->count = 0;
+    meta.purged = first;
+    return;
+  }
+  sub_relaxed(&meta.resident, PURGED_SIZE);
+  p->block[p->count++] = block;
 }
 
 void meta_free(void *block, size_t size) {
   unsigned shift = shift_for(size);
   FreeBlock *b = block;
   lock_acquire(&meta.lock);
-  b->next = meta.free_list[shift];
-  meta.free_list[shift] = b;
+  if (shift == PURGED_SHIFT && meta.unpurged >= UNPURGED_MAX) {
+    put_purged(block);
+  } else {
+    b->next = meta.free_list[shift];
+    meta.free_list[shift] = b;
+    meta.unpurged += shift == PURGED_SHIFT;
+  }
   lock_release(&meta.lock);
 }
 
-size_t meta_mapped(void) { return load_relaxed(&meta.mapped); }
+size_t meta_resident(void) { return load_relaxed(&meta.resident); }

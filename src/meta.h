@@ -1,6 +1,5 @@
 /* The metadata allocator: thread heaps and magazines. Blocks are powers of two, kept for reuse by
- * size, never given back; what they can add up to is bounded by the number of threads that ran at once
- * and by the bound on the depot. */
+ * size; of the larger ones, full-size magazines, only some keep their pages while they are free. */
 #ifndef MESH_META_H
 #define MESH_META_H
 
@@ -14,7 +13,7 @@ void *meta_alloc(size_t size);
 void meta_free(void *block, size_t size);
 /* For fork. */
 struct Lock *meta_lock(void);
-/* Bytes taken from the system. */
-size_t meta_mapped(void);
+/* Bytes taken from the system and not given back. */
+size_t meta_resident(void);
 
 #endif

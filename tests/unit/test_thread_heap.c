@@ -127,10 +127,10 @@ static void *use_all_classes(void *unused) {
 
 TEST(threads_leave_nothing_behind) {
   run_thread(use_all_classes, NULL);
-  size_t live = live_bytes(), metadata = meta_mapped();
+  size_t live = live_bytes(), metadata = meta_resident();
   for (int i = 0; i < 50; i++) run_thread(use_all_classes, NULL);
   assert_int_equal(live_bytes(), live);
-  assert_int_equal(meta_mapped(), metadata);
+  assert_int_equal(meta_resident(), metadata);
   for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) assert_int_equal(thread_heaps_cached(c), 0);
   arena_assert_state();
 }
@@ -230,10 +230,10 @@ static void *end_late(void *unused) {
 TEST(destructors_that_run_later_leave_nothing_behind) {
   pthread_key_create(&late_key, allocate_late);
   run_thread(end_late, NULL);
-  size_t live = live_bytes(), metadata = meta_mapped();
+  size_t live = live_bytes(), metadata = meta_resident();
   for (int i = 0; i < 50; i++) run_thread(end_late, NULL);
   assert_int_equal(live_bytes(), live);
-  assert_int_equal(meta_mapped(), metadata);
+  assert_int_equal(meta_resident(), metadata);
   pthread_key_delete(late_key);
 }
 
