@@ -6,7 +6,8 @@
 #include "class_heap.h"
 
 /* Takes at least one and up to `room` free slots of class `c`, stopping at the first span after which
- * there are `want`, and stores them at `out` in random order. 0 when the system has no memory. */
+ * there are `want`, or as many as suit what is live of the class (REFILL_SHARE), and stores them at `out`,
+ * those of a span in random order. 0 when the system has no memory. */
 size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng *rng);
 
 /* Gives slots of class `c` back to their spans. Ends the program if one is not the start of a live

@@ -12,13 +12,13 @@
 #include "span_trim.h"
 
 enum {
-  RUN_MAX = 16,           /* spans in a run */
+  RUN_LENGTHS = 5,        /* rows of 1, 2, 4, 8 or 16 spans */
   SCAN_PAGES = 1024,      /* pages looked at in one hold of the class lock */
   MATCH_BUDGET = 50000,   /* about 50 us */
   RELEASE_PIECE = 1 << 20, /* bytes: 256 pages, about 50 us */
 };
 
-typedef enum PassState { PASS_IDLE, PASS_DRAIN, PASS_SCAN, PASS_MATCH, PASS_APPLY, PASS_RELEASE } PassState;
+typedef enum PassState { PASS_IDLE, PASS_DRAIN, PASS_COUNT, PASS_SCAN, PASS_MATCH, PASS_APPLY, PASS_RELEASE } PassState;
 
 /* The pass under way. A row is a run of neighbouring spans that are matched as one. */
 static struct {
@@ -27,6 +27,8 @@ static struct {
   bool unsettled_too; /* (M) mesh.compact does not wait */
   unsigned c;        /* (M) class */
   uint32_t run;      /* (M) spans in a row */
+  size_t maps_left;  /* (M) mappings that the class may use ... */
+  bool scarce;       /* (M) ... and they are fewer than its spans */
   size_t row_words;  /* (M) words of a row's bitmap */
   char *memory;      /* (M) one mapping for all of what follows */
   size_t memory_size;
@@ -37,7 +39,9 @@ static struct {
   uint32_t leading;  /* (M) ... and of the row whose groups it joins */
   MeshMatch match;   /* (M) */
   size_t released;   /* (M) pages by this pass */
-  size_t strays;     /* (M) spans that could be matched but not as part of a row */
+  uint32_t stretch;  /* (M) count: neighbouring candidates so far */
+  size_t candidates; /* (M) count: spans that can be matched */
+  size_t rows_of[RUN_LENGTHS]; /* (M) count: rows that there are of 1, 2, 4, ... spans */
   uint32_t unsettled; /* (M) spans that the scan passed over because they may yet become empty */
 } pass = {.lock = LOCK_INIT(RANK_MESH)};
 
@@ -96,20 +100,24 @@ static size_t predicted_fill(size_t slots, size_t live_percent) {
   return fill > 97 ? 97 : max_size(fill, live_percent);
 }
 
+/* Pages to win with rows of 1 << i spans. */
+static size_t gain_of(const SizeClass *sc, size_t live_percent, unsigned i) {
+  size_t fill = predicted_fill((size_t)sc->slots << i, live_percent);
+  return (pass.rows_of[i] << i) * (fill - live_percent) / fill;
+}
+
 /* The run length with the most pages to win within the mappings that are left; of those about as good
- * the longest, because the cost of a move hardly depends on its length. */
-static uint32_t choose_run(const ClassHeap *h, const SizeClass *sc, size_t left) {
-  size_t physical = h->spans - h->members;
-  size_t live_percent = max_size(1, h->live * 100 / max_size(1, physical * sc->slots));
+ * the longest, because the cost of a move hardly depends on its length. A row costs 7/4 mappings: one
+ * beside another, two if it is apart from all others (as measured on sparse heaps). */
+static uint32_t choose_run(const SizeClass *sc, size_t live_percent) {
   uint32_t best = 1;
   size_t best_score = 0;
-  for (uint32_t run = 1; run <= RUN_MAX && run * bitmap_words(sc->slots) <= MESH_RUN_WORDS; run *= 2) {
-    size_t fill = predicted_fill(run * sc->slots, live_percent);
-    size_t gain = physical * (fill - live_percent) / fill;
-    size_t within_maps = left * run >= physical ? gain : gain * (left * run) / physical;
-    if (within_maps > 0 && within_maps >= best_score - best_score / 20) {
-      best = run;
-      best_score = max_size(best_score, within_maps);
+  for (unsigned i = 0; i < RUN_LENGTHS && (sc->slots << i) / 64 < MESH_RUN_WORDS; i++) {
+    size_t maps = pass.rows_of[i] * 7 / 4, score = gain_of(sc, live_percent, i);
+    if (pass.scarce && maps > pass.maps_left) score = score * pass.maps_left / maps;
+    if (score > 0 && score >= best_score - best_score / 20) {
+      best = 1u << i;
+      best_score = max_size(best_score, score);
     }
   }
   return best;
@@ -127,17 +135,27 @@ static bool allocate_rows(unsigned c, size_t spans) {
   size_t match = mesh_match_memory(pass.rows_max, pass.run * slots);
   pass.memory_size = round_up(head + bits + match, arena.page_size);
   pass.memory = os_map(pass.memory_size);
-  if (pass.memory == NULL) return false;
+  if (pass.memory == NULL) {
+    pass.memory_size = 0;
+    return false;
+  }
   pass.page = (uint32_t *)pass.memory;
   pass.bits = (uint64_t *)(pass.memory + head);
   return true;
 }
 
+static void begin_count(void) {
+  pass.state = PASS_COUNT;
+  pass.cursor = 1;
+  pass.stretch = pass.unsettled = 0;
+  pass.candidates = 0;
+  memset(pass.rows_of, 0, sizeof pass.rows_of);
+}
+
 static void begin_scan(void) {
   pass.state = PASS_SCAN;
-  pass.rows = pass.strays = 0;
+  pass.rows = 0;
   pass.cursor = 1;
-  pass.unsettled = 0;
 }
 
 static void start(unsigned c) {
@@ -149,26 +167,16 @@ static void start(unsigned c) {
 
 /* A slot in a magazine pins its span: the depot goes first, a magazine at a time. */
 static void drain(void) {
-  ClassHeap *h = &class_heaps[pass.c];
-  if (depot_drain_some(pass.c, 1)) return;
-  size_t left = maps_left(pass.c);
-  lock_acquire(&h->lock);
-  pass.run = choose_run(h, &size_classes[pass.c], left);
-  size_t spans = h->spans - h->members;
-  lock_release(&h->lock);
-  if (allocate_rows(pass.c, spans))
-    begin_scan();
-  else
-    pass.state = PASS_IDLE;
+  if (!depot_drain_some(pass.c, 1)) begin_count();
 }
 
 static void finish(uint32_t now_ms) {
   ClassHeap *h = &class_heaps[pass.c];
-  pass.state = PASS_RELEASE;
+  pass.state = pass.memory_size > 0 ? PASS_RELEASE : PASS_IDLE;
   /* What was worth while will be again after a period; what was not, after ever longer waits. Spans that
    * had yet to settle are no proof that there is nothing to win. */
   bool won = pages_to_bytes(pass.released) >= MESH_GAIN_MIN / 4;
-  if (won || pass.unsettled > pass.rows / 4)
+  if (won || pass.unsettled > pass.candidates / 4)
     h->mesh_wait = options.period_ms;
   else
     h->mesh_wait = (uint32_t)min_size(MESH_BACKOFF_MAX_MS, 2 * (size_t)max_size(h->mesh_wait, options.period_ms));
@@ -219,15 +227,61 @@ static void trim(ClassHeap *h, uint32_t page, uint32_t now_ms) {
   if (h->trimmed_pages > before) pass.released += h->trimmed_pages - before;
 }
 
-static bool is_row(uint32_t page, uint32_t span_pages, uint32_t end, uint32_t now_ms) {
-  for (uint32_t k = 0; k < pass.run; k++, page += span_pages) {
-    if (page + span_pages > end || !mesh_candidate(page, pass.c)) return false;
-    if (!is_settled(page, now_ms)) {
-      pass.unsettled++;
-      return false;
+/* What stands at `page`, the pages it takes, and whether it can be a row's next span. (S) */
+static bool settled_candidate(uint32_t page, uint32_t now_ms) {
+  if (!mesh_candidate(page, pass.c)) return false;
+  if (is_settled(page, now_ms)) return true;
+  pass.unsettled++;
+  return false;
+}
+
+static void end_stretch(void) {
+  for (unsigned i = 0; i < RUN_LENGTHS; i++) pass.rows_of[i] += pass.stretch >> i;
+  pass.stretch = 0;
+}
+
+/* Where mappings are scarce, none is spent before the heap has its shape: what meshes now, in rows for the
+ * occupancy of this moment, would be in the way of what could mesh better then. */
+static bool too_early(void) {
+  return !pass.unsettled_too && pass.scarce && pass.unsettled > pass.candidates / 16;
+}
+
+static void counted(uint32_t now_ms) {
+  ClassHeap *h = &class_heaps[pass.c];
+  const SizeClass *sc = &size_classes[pass.c];
+  pass.maps_left = maps_left(pass.c);
+  pass.scarce = pass.maps_left < pass.candidates + pass.unsettled;
+  size_t physical = max_size(1, h->spans - h->members); /* read without its lock: an estimate */
+  pass.run = choose_run(sc, max_size(1, load_relaxed(&h->live) * 100 / (physical * sc->slots)));
+  if (pass.candidates < 2 || too_early() || !arena_mesh_open() || !allocate_rows(pass.c, pass.candidates))
+    finish(now_ms);
+  else
+    begin_scan();
+}
+
+/* Trims spans, and counts the rows that there are of each length. */
+static void count(uint32_t now_ms) {
+  ClassHeap *h = &class_heaps[pass.c];
+  const uint32_t span_pages = size_classes[pass.c].span_pages;
+  const uint32_t end = arena.frontier; /* read without its lock: only grows, later spans can wait */
+  const uint32_t stop = (uint32_t)min_size(end, (size_t)pass.cursor + SCAN_PAGES);
+  lock_acquire(&h->lock);
+  while (pass.cursor < stop) {
+    bool ours = class_at(page_address(pass.cursor)) == pass.c;
+    if (ours && class_trims(pass.c)) trim(h, pass.cursor, now_ms);
+    if (ours && class_meshes(pass.c) && settled_candidate(pass.cursor, now_ms)) {
+      pass.candidates++;
+      pass.stretch++;
+      pass.cursor += span_pages;
+    } else {
+      end_stretch();
+      pass.cursor++;
     }
   }
-  return true;
+  lock_release(&h->lock);
+  if (pass.cursor < end) return;
+  end_stretch();
+  counted(now_ms);
 }
 
 static void add_row(uint32_t page, const SizeClass *sc) {
@@ -237,46 +291,28 @@ static void add_row(uint32_t page, const SizeClass *sc) {
     bitmap_append(row, k * sc->slots, miniheap_of(page + k * sc->span_pages)->bitmap, sc->slots);
 }
 
-/* Too few spans have neighbours to make a row with: scans again for shorter rows. */
-static bool shorten_run(void) {
-  if (pass.run == 1) return false;
-  os_unmap(pass.memory, pass.memory_size);
-  size_t spans = pass.rows * pass.run + pass.strays;
-  pass.run = pass.strays > pass.rows * pass.run ? 1 : pass.run / 2;
-  if (allocate_rows(pass.c, spans + spans / 8))
-    begin_scan();
-  else
-    pass.state = PASS_IDLE;
+static bool is_row(uint32_t page, uint32_t span_pages, uint32_t end, uint32_t now_ms) {
+  for (uint32_t k = 0; k < pass.run; k++, page += span_pages)
+    if (page + span_pages > end || !mesh_candidate(page, pass.c) || !is_settled(page, now_ms)) return false;
   return true;
 }
 
 static void scan(uint32_t now_ms) {
   ClassHeap *h = &class_heaps[pass.c];
   const SizeClass *sc = &size_classes[pass.c];
-  const uint32_t end = arena.frontier; /* read without its lock: only grows, later spans can wait */
+  const uint32_t end = arena.frontier; /* as in count */
   const uint32_t stop = (uint32_t)min_size(end, (size_t)pass.cursor + SCAN_PAGES);
   lock_acquire(&h->lock);
   while (pass.cursor < stop && pass.rows < pass.rows_max) {
-    if (class_at(page_address(pass.cursor)) != pass.c) {
-      pass.cursor++;
-      continue;
-    }
-    if (class_trims(pass.c)) trim(h, pass.cursor, now_ms);
-    if (class_meshes(pass.c) && is_row(pass.cursor, sc->span_pages, end, now_ms)) {
+    if (class_at(page_address(pass.cursor)) == pass.c && is_row(pass.cursor, sc->span_pages, end, now_ms)) {
       add_row(pass.cursor, sc);
       pass.cursor += pass.run * sc->span_pages;
     } else {
-      pass.strays += mesh_candidate(pass.cursor, pass.c) && is_settled(pass.cursor, now_ms);
       pass.cursor++;
     }
   }
   lock_release(&h->lock);
   if (pass.cursor < end && pass.rows < pass.rows_max) return;
-  if (pass.strays > pass.rows * pass.run / 4 && shorten_run()) return;
-  if (pass.rows < 2 || !arena_mesh_open()) {
-    finish(now_ms);
-    return;
-  }
   mesh_match_begin(&pass.match, (char *)pass.bits + pass.rows_max * pass.row_words * sizeof(uint64_t),
                    pass.bits, pass.rows, pass.run * sc->slots);
   pass.state = PASS_MATCH;
@@ -351,6 +387,7 @@ static MeshProgress step(void) {
   switch (pass.state) {
     case PASS_IDLE: return choose(os_now_ms());
     case PASS_DRAIN: drain(); break;
+    case PASS_COUNT: count(os_now_ms()); break;
     case PASS_SCAN: scan(os_now_ms()); break;
     case PASS_MATCH: match(); break;
     case PASS_APPLY: apply(); break;
@@ -447,7 +484,8 @@ static void dissolve_groups(void) {
 }
 
 void mesh_pass_fork(void) {
-  if (pass.state != PASS_IDLE && pass.state != PASS_DRAIN) os_unmap(pass.memory, pass.memory_size);
+  if (pass.memory_size > 0) os_unmap(pass.memory, pass.memory_size);
+  pass.memory_size = 0;
   pass.state = PASS_IDLE;
   if (!arena_mesh_fork()) return;
   dissolve_groups();

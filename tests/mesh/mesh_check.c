@@ -82,7 +82,8 @@ static void check_size(size_t size, size_t bytes) {
   size_t small = process_pss();
   printf("size %4zu: %.1f MB full, %.1f MB live, pss %.1f MB after meshing, %.1f MB meshed\n", size, megabytes(full),
          megabytes(kept * size), megabytes(small), megabytes(mallctl_figure("stats.meshed")));
-  if (size >= 128) expect(small < full / 4 * 3, "meshing won little", size); /* 256 slots and more seldom fit together */
+  /* Pages of more slots seldom fit together. */
+  if (size >= 128) expect(small < full / 4 * 3, "meshing won little", size);
   for (size_t i = 0; i < count; i++)
     if (object[i] != NULL) pattern_fill(object[i], size, i); /* through every alias */
   verify(object, count, size, "after all was stored again");

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -123,24 +125,35 @@ static unsigned long operations_of(int part) {
   return sum;
 }
 
-/* Every part must have done something every now and then. Allocates nothing. */
+/* Not by usleep, in which libmesh works: it must not stand still with the others. */
+static void wait_a_second(void) {
+  const struct timespec t = {1, 0};
+  syscall(SYS_nanosleep, &t, NULL);
+}
+
+static _Noreturn void report_hang(int part) {
+  char text[200];
+  int n = snprintf(text, sizeof text, "mesh_stress: hang: nothing in part %s for %d s, seed %llu\n", parts[part].name,
+                   HANG_SECONDS, (unsigned long long)seed);
+  if (write(2, text, (size_t)n) < 0) _exit(3);
+  while (getenv("MESH_STRESS_PAUSE") != NULL) pause();
+  abort();
+}
+
+/* Every part must do something every now and then. Allocates nothing. */
 static void *watch(void *unused) {
   (void)unused;
   unsigned long last[PARTS] = {0};
+  uint64_t since[PARTS] = {0};
   for (;;) {
-    uint64_t end = now_ns() + HANG_SECONDS * UINT64_C(1000000000);
-    while (now_ns() < end) usleep(100000);
+    const uint64_t now = now_ns();
     for (int i = 0; i < PARTS; i++) {
-      unsigned long now = operations_of(i);
-      if (at_work[i] > 0 && now == last[i]) {
-        char text[200];
-        int n = snprintf(text, sizeof text, "mesh_stress: hang: nothing in part %s for %d s, seed %llu\n",
-                         parts[i].name, HANG_SECONDS, (unsigned long long)seed);
-        if (write(2, text, (size_t)n) < 0) _exit(3);
-        if (getenv("MESH_STRESS_PAUSE") == NULL) abort();
-      }
-      last[i] = now;
+      unsigned long operations = operations_of(i);
+      if (at_work[i] == 0 || operations != last[i] || since[i] == 0) since[i] = now;
+      last[i] = operations;
+      if (now - since[i] > HANG_SECONDS * UINT64_C(1000000000)) report_hang(i);
     }
+    wait_a_second();
   }
 }
 
@@ -160,6 +173,8 @@ static void run_parts(double seconds) {
 }
 
 static void prepare(void) {
+  const struct rlimit none = {0, 0}; /* hundreds of megabytes, and parts end children by signals */
+  setrlimit(RLIMIT_CORE, &none);
   tables = plain_memory((size_t)(stress_threads + 1) * sizeof *tables);
   for (int i = 0; i <= stress_threads; i++) pthread_mutex_init(&tables[i].lock, NULL);
   for (int i = 0; i < PARTS; i++)

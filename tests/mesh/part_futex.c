@@ -1,6 +1,6 @@
-/* futex: threads that wait on words in heap objects through syscall(), without FUTEX_PRIVATE_FLAG, as libstdc++'s futures
-   do. shared: pthread objects and semaphores for several processes, and robust mutexes, in heap objects. A wake that
-   misses its waiter shows as a time-out. */
+/* futex: threads that wait on words in heap objects through syscall(), without FUTEX_PRIVATE_FLAG, as libstdc++'s
+   futures do. shared: pthread objects and semaphores for several processes, and robust mutexes, in heap objects. A wake
+   that misses its waiter shows as a time-out. */
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -49,7 +49,8 @@ void futex_part(struct worker *w) {
       while (atomic_load(r.word[i]) == 0) {
         long n = syscall(SYS_futex, r.word[i], FUTEX_WAIT, 0, &limit, NULL, 0);
         if (n == 0 || errno == EAGAIN || errno == EINTR) continue;
-        fail("FUTEX_WAIT on %p: errno %d (%s), and the word is %u", (void *)r.word[i], errno, strerror(errno), *r.word[i]);
+        fail("FUTEX_WAIT on %p: errno %d (%s), and the word is %u", (void *)r.word[i], errno, strerror(errno),
+             *r.word[i]);
       }
       did_one(w);
     }

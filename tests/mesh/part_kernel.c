@@ -615,5 +615,6 @@ void kernel_part(struct worker *w) {
 }
 
 void kernel_print(void) {
-  for (int i = 0; i < CALLS; i++) printf("%s %lu%c", calls[i].name, calls[i].count, i % 10 == 9 || i == CALLS - 1 ? '\n' : ' ');
+  for (int i = 0; i < CALLS; i++)
+    printf("%s %lu%c", calls[i].name, calls[i].count, i % 10 == 9 || i == CALLS - 1 ? '\n' : ' ');
 }

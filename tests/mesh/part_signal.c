@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,7 +62,8 @@ static void *be_target(void *argument) {
   for (uint64_t n = 1; running() && now_ns() < end; n++)
     for (int i = WORDS; i < 2 * WORDS; i++) {
       volatile uint64_t *word = s.object[i];
-      if (n > 1 && *word != n - 1) fail("%p is %llu, must be %llu", s.object[i], (unsigned long long)*word, (unsigned long long)n - 1);
+      if (n > 1 && *word != n - 1)
+        fail("%p is %llu, must be %llu", s.object[i], (unsigned long long)*word, (unsigned long long)n - 1);
       *word = n;
     }
   mine.ready = 0;
@@ -163,6 +165,7 @@ static void die_once(void) {
   int status = 0;
   pid_t child = fork();
   if (child == 0) {
+    prctl(PR_SET_DUMPABLE, 0);
     signal(SIGSEGV, SIG_DFL);
     *(volatile char *)forbidden = 1;
     _exit(0);

@@ -6,7 +6,7 @@
 #include "sparse.h"
 #include "table.h"
 
-enum { MAILBOX_SIZE = 256, LIFE_MS = 300 };
+enum { MAILBOX_SIZE = 256, LIFE_MS = 300, STACK_SIZE = 128 << 10 };
 
 static struct {
   pthread_mutex_t lock;
@@ -78,12 +78,31 @@ static void *live(void *argument) {
   return NULL;
 }
 
+/* Programs with threads or coroutines of their own making have stacks in the heap. */
+static void live_on_heap_stack(struct worker *w) {
+  pthread_attr_t attributes;
+  pthread_t thread;
+  void *stack = malloc(STACK_SIZE);
+  must(stack != NULL);
+  pthread_attr_init(&attributes);
+  must(pthread_attr_setstack(&attributes, stack, STACK_SIZE) == 0);
+  must(pthread_create(&thread, &attributes, live, w) == 0);
+  pthread_join(thread, NULL);
+  pthread_attr_destroy(&attributes);
+  free(stack);
+}
+
 void write_part(struct worker *w) {
   struct table *t = &tables[w->number];
   pthread_mutex_lock(&t->lock);
   table_fill(t, &w->dice);
   table_thin(t, &w->dice);
   pthread_mutex_unlock(&t->lock);
-  while (running()) join_new_thread(live, w);
+  while (running()) {
+    if (dice_below(&w->dice, 3) == 0)
+      live_on_heap_stack(w);
+    else
+      join_new_thread(live, w);
+  }
   for (int i = 0; i < TABLE_SIZE; i++) object_delete(&t->object[i]);
 }
