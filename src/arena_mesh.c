@@ -166,6 +166,7 @@ static void map_range(const MeshMove *moves, const MoveRange *r, uint32_t span_p
     barrier_give_up(range_address(moves, r), bytes);
     return;
   }
+  os_set_dumped(range_address(moves, r), bytes); /* the window is not, and aliases are as the window */
   lock_acquire(&arena.lock);
   for (size_t i = r->first; i < r->first + r->count; i++)
     set_frame_locked(moves[i].page, span_pages, moves[i].frame);
@@ -195,28 +196,25 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
 
 /* ---------------------------------------------------------------------------------------- fork */
 
-/* Without the file: the pages of the range, copied. */
-static bool copy_range(uint32_t page, size_t bytes) {
+/* Without the file: the pages of the range, copied. What no barrier can be had for is copied without: a
+ * store at this very moment may be lost, but not what the child and the parent store from then on. */
+static bool copy_range(uint32_t page, size_t bytes, bool have_barrier) {
   char *copy = os_map(bytes), *at = page_address(page);
   if (copy == NULL) return false;
-  bool ok = barrier_protect(at, bytes);
-  if (ok) {
-    memcpy(copy, at, bytes);
-    ok = os_replace(copy, bytes, at);
-    if (ok)
-      barrier_wake(at, bytes);
-    else
-      barrier_give_up(at, bytes);
-  }
+  bool guarded = have_barrier && barrier_protect(at, bytes);
+  memcpy(copy, at, bytes);
+  bool ok = os_replace(copy, bytes, at);
+  if (guarded && ok) barrier_wake(at, bytes);
+  if (guarded && !ok) barrier_give_up(at, bytes);
   if (!ok) os_unmap(copy, bytes);
   return ok;
 }
 
 /* Makes `pages` pages, mapped in a row onto the file from page `file`, this process's own. */
-static void make_private(uint32_t page, uint32_t file, uint32_t pages, bool have_file) {
+static void make_private(uint32_t page, uint32_t file, uint32_t pages, bool have_file, bool have_barrier) {
   const size_t bytes = pages_to_bytes(pages);
   if (have_file && os_map_private(mesh.fd, pages_to_bytes(file), bytes, page_address(page))) return;
-  if (!copy_range(page, bytes)) mesh_fatal("out of memory or mappings before fork, at", page_address(page));
+  if (!copy_range(page, bytes, have_barrier)) mesh_fatal("out of memory or mappings before fork, at", page_address(page));
 }
 
 static void mark_stale(uint32_t page, uint32_t pages) {
@@ -237,17 +235,17 @@ static void close_file(bool have_file) {
 bool arena_mesh_fork(void) {
   if (mesh.window == NULL) return false;
   bool have_file = os_is_file_of(mesh.fd, mesh.window);
-  bool have_barrier = have_file || barrier_open();
+  bool have_barrier = !have_file && barrier_open();
   for (uint32_t page = 1, pages; page < arena.frontier; page += pages) {
     uint32_t file = file_page(page);
     pages = 1;
     if (!frame_is_current(file)) continue;
     while (file_page(page + pages) == file + pages) pages++;
-    make_private(page, file, pages, have_file);
+    make_private(page, file, pages, have_file, have_barrier);
     mark_stale(page, pages);
   }
   mark_stale(0, 0);
-  if (have_barrier && !have_file) barrier_close();
+  if (have_barrier) barrier_close();
   close_file(have_file);
   return true;
 }
@@ -255,4 +253,21 @@ bool arena_mesh_fork(void) {
 void arena_mesh_fork_child(void) {
   if (mesh.prepared != NULL) *mesh.prepared = 1;
   barrier_fork_child();
+}
+
+/* Read without the mesh lock: whoever closes descriptors while one of ours is just being made may close
+ * it; see barrier_open and os_is_file_of. */
+unsigned arena_mesh_next_fd(unsigned fd) {
+  unsigned next = UINT_MAX;
+  const int ours[] = {mesh.window != NULL ? mesh.fd : -1, barrier_fd()};
+  for (unsigned i = 0; i < 2; i++)
+    if (ours[i] >= 0 && (unsigned)ours[i] >= fd && (unsigned)ours[i] < next) next = (unsigned)ours[i];
+  return next;
+}
+
+bool arena_mesh_owns_fd(int fd) { return fd >= 0 && arena_mesh_next_fd((unsigned)fd) == (unsigned)fd; }
+
+void arena_mesh_move_fds(int fd) {
+  if (mesh.window != NULL && fd == mesh.fd) mesh.fd = os_fd_move(fd);
+  barrier_move_fd(fd);
 }

@@ -47,6 +47,13 @@ bool arena_mesh_fork(void);
 /* In the child of a fork that was prepared so. */
 void arena_mesh_fork_child(void);
 
+/* The descriptor is one of ours: the program cannot mean it. */
+bool arena_mesh_owns_fd(int fd);
+/* The lowest of ours from `fd` on; UINT_MAX if there is none. */
+unsigned arena_mesh_next_fd(unsigned fd);
+/* Takes ours elsewhere, because the program wants the number. (mesh lock) */
+void arena_mesh_move_fds(int fd);
+
 enum { MESH_BATCH_MAX = 256 };
 
 #endif

@@ -19,8 +19,10 @@ static bool uses_uffd(BarrierKind kind) { return kind == BARRIER_UFFD || kind ==
 /* The kernel's own stores fail on protected pages: published buffers must be left alone. */
 static bool needs_hazards(BarrierKind kind) { return kind == BARRIER_UFFD_USER || kind == BARRIER_MPROTECT; }
 
+/* The program may have closed the descriptor by a system call of its own, or have a file of its own there
+ * by now: not ours to close. Then another is opened. */
 static bool try_kind(BarrierKind kind) {
-  if (uses_uffd(kind) && barrier.uffd < 0) {
+  if (uses_uffd(kind) && (barrier.uffd < 0 || !os_uffd_is_open(barrier.uffd))) {
     barrier.uffd = os_uffd_open(kind == BARRIER_UFFD_USER);
     if (barrier.uffd < 0) return false;
   }
@@ -38,6 +40,9 @@ static void choose(void) {
       if (try_kind(order[i])) barrier.kind = order[i];
   }
   store_relaxed(&hazard_wanted, needs_hazards(barrier.kind));
+  /* Streams read into buffers of as many bytes as a block of the file has, 1024 for /proc and terminals,
+   * by calls that libc does not let us wrap. */
+  if (needs_hazards(barrier.kind)) size_class_table[1024 / MIN_ALIGN] = (uint8_t)size_class_aligned(PINNED_ALIGN, 1024);
 }
 
 bool barrier_open(void) {
@@ -53,6 +58,12 @@ bool barrier_open(void) {
 void barrier_close(void) {
   if (needs_hazards(barrier.kind)) hazard_end();
   os_signals_restore(&barrier.signals);
+}
+
+int barrier_fd(void) { return barrier.uffd; }
+
+void barrier_move_fd(int fd) {
+  if (fd == barrier.uffd) barrier.uffd = os_fd_move(fd);
 }
 
 void barrier_fork_child(void) {
@@ -79,11 +90,7 @@ bool barrier_protect(char *addr, size_t size) {
   if (barrier.kind == BARRIER_MPROTECT) return os_set_writable(addr, size, false);
   if (barrier.uffd < 0) return false;
   touch(addr, size);
-  if (os_uffd_protect(barrier.uffd, addr, size)) return true;
-  /* The program may have closed the descriptor, or have a file of its own there by now: not ours to
-   * close. The next batch opens another. */
-  if (!os_uffd_is_open(barrier.uffd)) barrier.uffd = -1;
-  return false;
+  return os_uffd_protect(barrier.uffd, addr, size);
 }
 
 void barrier_wake(char *addr, size_t size) {

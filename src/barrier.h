@@ -22,6 +22,10 @@ void barrier_wake(char *addr, size_t size);
 /* The range was not: its writers go on on the old pages. */
 void barrier_give_up(char *addr, size_t size);
 void barrier_close(void);
+/* Its descriptor, -1 if there is none. */
+int barrier_fd(void);
+/* Takes it elsewhere if it is this one. */
+void barrier_move_fd(int fd);
 /* In the child of a fork: the descriptor is for the parent's memory. */
 void barrier_fork_child(void);
 

@@ -6,7 +6,9 @@
  * One line a function: its type, name, parameters, arguments, and the buffer with its size. The names with
  * _chk are what programs call that were built with _FORTIFY_SOURCE. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <mqueue.h>
+#include <pthread.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,13 +16,17 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/times.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
@@ -222,7 +228,9 @@ PUBLISH1(int, timer_create, (clockid_t clock, struct sigevent *e, timer_t *b), (
 PUBLISH1(int, timer_gettime, (timer_t t, struct itimerspec *b), (t, b), b, sizeof *b)
 PUBLISH1(int, timer_settime, (timer_t t, int flags, const struct itimerspec *new, struct itimerspec *b),
          (t, flags, new, b), b, sizeof *b)
-PUBLISH1(int, clock_gettime, (clockid_t clock, struct timespec *b), (clock, b), b, sizeof *b)
+/* The clocks that libc reads without the kernel need nothing; libmesh itself reads them under its locks. */
+#define CLOCK_ROOM(b) (clock >= 0 && clock != CLOCK_PROCESS_CPUTIME_ID && clock != CLOCK_THREAD_CPUTIME_ID ? 0 : sizeof *b)
+PUBLISH1(int, clock_gettime, (clockid_t clock, struct timespec *b), (clock, b), b, CLOCK_ROOM(b))
 PUBLISH1(int, clock_getres, (clockid_t clock, struct timespec *b), (clock, b), b, sizeof *b)
 
 PUBLISH1(pid_t, wait, (int *b), (b), b, sizeof *b)
@@ -235,6 +243,46 @@ PUBLISH1(int, sigpending, (sigset_t *b), (b), b, sizeof *b)
 PUBLISH1(int, sigwait, (const sigset_t *set, int *b), (set, b), b, sizeof *b)
 PUBLISH1(int, sigwaitinfo, (const sigset_t *set, siginfo_t *b), (set, b), b, sizeof *b)
 PUBLISH1(int, sigtimedwait, (const sigset_t *set, siginfo_t *b, const struct timespec *t), (set, b, t), b, sizeof *b)
+
+PUBLISH2(int, getresuid, (uid_t *r, uid_t *e, uid_t *s), (r, e, s), r, sizeof *r, e, sizeof *e)
+PUBLISH2(int, getresgid, (gid_t *r, gid_t *e, gid_t *s), (r, e, s), r, sizeof *r, e, sizeof *e)
+PUBLISH1(int, sched_getparam, (pid_t pid, struct sched_param *b), (pid, b), b, sizeof *b)
+PUBLISH1(int, sched_rr_get_interval, (pid_t pid, struct timespec *b), (pid, b), b, sizeof *b)
+PUBLISH1(int, pthread_getaffinity_np, (pthread_t t, size_t n, cpu_set_t *b), (t, n, b), b, n)
+PUBLISH1(int, prlimit, (pid_t pid, enum __rlimit_resource r, const struct rlimit *new, struct rlimit *b), (pid, r, new, b),
+         b, sizeof *b)
+PUBLISH1(int, sigaltstack, (const stack_t *new, stack_t *b), (new, b), b, sizeof *b)
+PUBLISH1(ssize_t, msgrcv, (int q, void *b, size_t n, long type, int flags), (q, b, n, type, flags), b, n + sizeof(long))
+PUBLISH1(int, msgctl, (int q, int op, struct msqid_ds *b), (q, op, b), b, sizeof *b)
+PUBLISH1(int, shmctl, (int id, int op, struct shmid_ds *b), (id, op, b), b, sizeof *b)
+PUBLISH1(int, mq_getattr, (mqd_t q, struct mq_attr *b), (q, b), b, sizeof *b)
+PUBLISH1(ssize_t, llistxattr, (const char *path, char *b, size_t n), (path, b, n), b, n)
+PUBLISH1(ssize_t, sendfile, (int out, int in, off_t *b, size_t n), (out, in, b, n), b, sizeof *b)
+PUBLISH1(int, timerfd_gettime, (int fd, struct itimerspec *b), (fd, b), b, sizeof *b)
+PUBLISH1(int, timerfd_settime, (int fd, int flags, const struct itimerspec *new, struct itimerspec *b),
+         (fd, flags, new, b), b, sizeof *b)
+
+EXPORT int fcntl(int fd, int command, ...) {
+  va_list list;
+  va_start(list, command);
+  void *argument = va_arg(list, void *);
+  va_end(list);
+  Published p = hazard_publish(argument, sizeof(struct flock));
+  int result = REAL(fcntl)(fd, command, argument);
+  hazard_clear(p);
+  return result;
+}
+
+EXPORT int fcntl64(int fd, int command, ...) {
+  va_list list;
+  va_start(list, command);
+  void *argument = va_arg(list, void *);
+  va_end(list);
+  Published p = hazard_publish(argument, sizeof(struct flock));
+  int result = REAL(fcntl64)(fd, command, argument);
+  hazard_clear(p);
+  return result;
+}
 
 EXPORT int ioctl(int fd, unsigned long request, ...) {
   va_list list;

@@ -77,11 +77,13 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
 /* A futex that is not private is known to the kernel by what its page is mapped to, which meshing
  * changes: a wake would miss its waiter. Heap memory is shared with no other process (but for a pinned
  * page), so a private one, known by its address, does the same. */
-static long private_futex(uintptr_t address, long operation) {
+static long private_futex(uintptr_t address, uintptr_t second, long operation) {
   const long command = operation & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
   bool plain = command == FUTEX_WAIT || command == FUTEX_WAKE || command == FUTEX_REQUEUE ||
                command == FUTEX_CMP_REQUEUE || command == FUTEX_WAKE_OP || command == FUTEX_WAIT_BITSET ||
                command == FUTEX_WAKE_BITSET;
+  bool two = command == FUTEX_REQUEUE || command == FUTEX_CMP_REQUEUE || command == FUTEX_WAKE_OP;
+  if (two && !arena_contains((void *)second)) return operation;
   if (!plain || !arena_contains((void *)address) || pin_covers((void *)address)) return operation;
   return operation | FUTEX_PRIVATE_FLAG;
 }
@@ -95,15 +97,21 @@ static bool makes_process(long number, const uintptr_t *a) {
   return false;
 }
 
+/* Small objects are all that meshes, and none is longer. */
+enum { SYSCALL_STORES_MAX = 4096 };
+
 EXPORT long syscall(long number, ...) {
   uintptr_t a[6];
   va_list list;
   va_start(list, number);
   for (int i = 0; i < 6; i++) a[i] = va_arg(list, uintptr_t);
   va_end(list);
-  if (number == SYS_futex) a[1] = (uintptr_t)private_futex(a[0], (long)a[1]);
+  if (number == SYS_futex) a[1] = (uintptr_t)private_futex(a[0], a[4], (long)a[1]);
   bool forks = makes_process(number, a) && prepare();
+  Published p[6];
+  for (int i = 0; i < 6; i++) p[i] = hazard_publish((void *)a[i], SYSCALL_STORES_MAX);
   long result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+  for (int i = 6; i-- > 0;) hazard_clear(p[i]);
   part(forks, result == 0);
   return result;
 }
@@ -132,7 +140,13 @@ static int exchange_segv(const struct sigaction *new, struct sigaction *old) {
 }
 
 EXPORT int sigaction(int signal, const struct sigaction *new, struct sigaction *old) {
+  struct sigaction open_to_segv;
   if (signal == SIGSEGV && segv_installed()) return exchange_segv(new, old);
+  if (new != NULL) { /* as for threads' masks, below */
+    open_to_segv = *new;
+    sigdelset(&open_to_segv.sa_mask, SIGSEGV);
+    new = &open_to_segv;
+  }
   Published p = hazard_publish(old, sizeof *old);
   int result = REAL(sigaction)(signal, new, old);
   hazard_clear(p);

@@ -6,6 +6,7 @@
 #include "group_drain.h"
 #include "mesh_group.h"
 #include "pin.h"
+#include "span_trim.h"
 
 enum {
   BATCH_RANGES = 24,  /* mappings changed in a batch: about 300 us */
@@ -51,9 +52,12 @@ void mesh_lead(unsigned c, uint32_t page, uint32_t run) {
       batch.move[batch.moves++] = (MeshMove){.page = page, .frame = page, .copy = true};
   }
   move_batch();
-  for (size_t i = 0; i < batch.moves; i++)
-    if (!frame_is_current(miniheap_of(batch.move[i].page)->frame))
+  for (size_t i = 0; i < batch.moves; i++) {
+    if (frame_is_current(miniheap_of(batch.move[i].page)->frame))
+      span_untrim(&class_heaps[c], miniheap_of(batch.move[i].page));
+    else
       arena_mesh_release_frame(batch.move[i].page, span_pages);
+  }
 }
 
 void mesh_join_begin(unsigned c, uint32_t leading, uint32_t run) {
@@ -114,6 +118,7 @@ bool mesh_join_add(uint32_t page) {
 static bool settle(ClassHeap *h, const Join *join, uint32_t span_pages) {
   MiniHeap *from = miniheap_of(join->from);
   bin_remove(h, from);
+  span_untrim(h, from);
   uint32_t rest = mesh_group_merge(join->into, join->from);
   rebin(h, join->into, miniheap_of(join->into));
   mesh_group_assert_state(join->into);

@@ -38,7 +38,7 @@ bool os_fill_hole(void *addr, size_t size);
 /* ---- Meshing ---- */
 
 /* A memfd of `size` bytes, all hole, mapped shared and writable as one window; pages that are touched
- * in it are shared with whatever is aliased to them. The window is not inherited by a child of fork.
+ * in it are shared with whatever is aliased to them. It is left out of core dumps.
  * Stores the descriptor, moved high and closed on exec. NULL where the kernel cannot. */
 void *os_window_open(size_t size, int *fd);
 void os_window_close(void *window, size_t size, int fd);
@@ -69,6 +69,12 @@ void os_uffd_wake(int fd, void *addr, size_t size);
 /* The descriptor is still a userfaultfd: programs close numbers that they do not know. */
 bool os_uffd_is_open(int fd);
 void os_close(int fd);
+
+/* Duplicates a descriptor of ours to another high number and leaves the old one to be closed; -1 if the
+ * system will not. */
+int os_fd_move(int fd);
+/* The pages belong into a core dump. */
+void os_set_dumped(void *addr, size_t size);
 
 /* Makes pages read-only, or writable again. */
 bool os_set_writable(void *addr, size_t size, bool writable);

@@ -58,7 +58,7 @@ size_t os_address_space_left(void) {
   int saved = errno;
   struct rlimit limit;
   size_t left = SIZE_MAX;
-  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
     size_t used = read_number("/proc/self/statm") * os_page_size();
     left = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
   }
@@ -125,10 +125,8 @@ void os_sleep_ms(uint32_t ms) {
 }
 
 uint64_t os_random(void) {
-  int saved = errno;
   uint64_t x = 0;
-  if (getrandom(&x, sizeof x, GRND_NONBLOCK) != sizeof x) x = os_now_ns() ^ (uintptr_t)&x;
-  errno = saved;
+  if (raw_syscall(SYS_getrandom, &x, sizeof x, GRND_NONBLOCK) != sizeof x) x = os_now_ns() ^ (uintptr_t)&x;
   return x;
 }
 
@@ -175,7 +173,7 @@ static int memfd(void) {
 /* Out of the way of programs that expect the lowest numbers for themselves. */
 static int move_high(int fd) {
   struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return fd;
+  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) != 0) return fd;
   long lowest = limit.rlim_cur > 1u << 20 ? 1 << 20 : (long)limit.rlim_cur;
   long high = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, lowest - lowest / 8);
   if (high < 0) return fd;
@@ -186,7 +184,7 @@ static int move_high(int fd) {
 /* Growing a file past the limit would raise SIGXFSZ. */
 static bool file_size_allowed(size_t size) {
   struct rlimit limit;
-  return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= size;
+  return raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &limit) == 0 && limit.rlim_cur >= size;
 }
 
 void *os_window_open(size_t size, int *fd) {
@@ -197,7 +195,8 @@ void *os_window_open(size_t size, int *fd) {
   int saved = errno;
   if (ftruncate(file, (off_t)size) == 0)
     window = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
-  if (window != MAP_FAILED && madvise(window, size, MADV_DONTFORK) != 0) {
+  /* A core dump would write, and so allocate, every page of it. */
+  if (window != MAP_FAILED && !advise(window, size, MADV_DONTDUMP)) {
     munmap(window, size);
     window = MAP_FAILED;
   }
@@ -320,6 +319,18 @@ bool os_uffd_is_open(int fd) {
 }
 
 void os_close(int fd) { raw_syscall(SYS_close, fd); }
+
+int os_fd_move(int fd) {
+  struct rlimit limit = {0, 0};
+  raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit);
+  for (long lowest = (long)(limit.rlim_cur - limit.rlim_cur / 4); lowest > 0; lowest /= 2) {
+    long moved = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, lowest);
+    if (moved >= 0) return (int)moved;
+  }
+  return -1;
+}
+
+void os_set_dumped(void *addr, size_t size) { advise(addr, size, MADV_DODUMP); }
 
 bool os_set_writable(void *addr, size_t size, bool writable) {
   return raw_syscall(SYS_mprotect, addr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ) == 0;

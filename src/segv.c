@@ -35,16 +35,18 @@ static void pass_on(int signal, siginfo_t *info, void *context) {
   uint64_t mask;
   segv_exchange(NULL, &action);
   if (action.handler == (uintptr_t)SIG_DFL || action.handler == (uintptr_t)SIG_IGN) {
+    const bool sent = info->si_code <= 0; /* not a fault: it will not happen again */
+    if (sent && action.handler == (uintptr_t)SIG_IGN) return;
     os_segv_action_set(&action, NULL);
     store_relaxed(&installed, false);
-    if (info->si_code <= 0) raise(signal); /* sent, not a fault: it will not happen again */
+    if (sent) raise(signal);
     return;
   }
   if (action.flags & SA_RESETHAND) {
     OsSignalAction reset = {.handler = (uintptr_t)SIG_DFL};
     segv_exchange(&reset, NULL);
   }
-  mask = action.mask | (action.flags & SA_NODEFER ? 0 : (uint64_t)1 << (SIGSEGV - 1));
+  mask = action.mask & ~((uint64_t)1 << (SIGSEGV - 1)); /* its own stores may meet a batch too */
   os_signals_add(&mask);
   if (action.flags & SA_SIGINFO)
     ((void (*)(int, siginfo_t *, void *))action.handler)(signal, info, context);

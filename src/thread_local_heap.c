@@ -189,12 +189,24 @@ static void refill(ThreadLocalHeap *heap, unsigned c) {
   heap->refill[c] = (uint16_t)min_size(want * 2, full_size);
 }
 
+/* Before memory is refused: cached slots of other classes may be all that keeps pages from being free. */
+static void give_up_caches(void) {
+  int saved = errno;
+  thread_heap_flush();
+  depot_drain_all();
+  errno = saved;
+}
+
 static void *malloc_direct(unsigned c) {
   static _Atomic uint32_t serial;
   Rng rng;
   rng_seed(&rng, add_relaxed(&serial, 1) ^ (uint64_t)os_now_ns());
   void *p = NULL;
-  if (init_once() && global_heap_refill(c, &p, 1, 1, &rng) == 1) return p;
+  if (init_once()) {
+    if (global_heap_refill(c, &p, 1, 1, &rng) == 1) return p;
+    give_up_caches();
+    if (global_heap_refill(c, &p, 1, 1, &rng) == 1) return p;
+  }
   errno = ENOMEM;
   return NULL;
 }
@@ -227,11 +239,7 @@ void *thread_heap_malloc_slow(size_t size) {
 void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed) {
   void *p = large_malloc(size, align, zeroed);
   if (p != NULL || size > PTRDIFF_MAX) return p;
-  /* Cached slots may be all that keeps pages from making a run long enough. */
-  int saved = errno;
-  thread_heap_flush();
-  depot_drain_all();
-  errno = saved;
+  give_up_caches();
   return large_malloc(size, align, zeroed);
 }
 

@@ -1,0 +1,56 @@
+/* Wrappers that keep a program from closing our descriptors by number: it cannot mean them, for it never
+ * got them from us. A userfaultfd closed in the middle of a batch would let writers go on too early. */
+#include <errno.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "arena_mesh.h"
+#include "interpose.h"
+#include "mesh_pass.h"
+#include "os.h"
+
+EXPORT int close(int fd) {
+  if (!arena_mesh_owns_fd(fd)) return REAL(close)(fd);
+  errno = EBADF; /* as far as the program knows, it is not open */
+  return -1;
+}
+
+/* Each piece of the range between descriptors of ours. */
+static int close_around(unsigned first, unsigned last, int flags) {
+  unsigned from = first;
+  for (unsigned fd = first; fd <= last && fd <= INT_MAX / 2; fd++) {
+    fd = arena_mesh_next_fd(fd);
+    if (fd > last) break;
+    if (fd > from && REAL(close_range)(from, fd - 1, flags) != 0) return -1;
+    from = fd + 1;
+  }
+  return from > last ? 0 : REAL(close_range)(from, last, flags);
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags) {
+  if (first > last) return REAL(close_range)(first, last, flags);
+  return close_around(first, last, flags);
+}
+
+EXPORT void closefrom(int first);
+EXPORT void closefrom(int first) {
+  if (close_around(first > 0 ? (unsigned)first : 0, UINT_MAX, 0) != 0) REAL(closefrom)(first);
+}
+
+/* The program wants the number: ours goes elsewhere, between batches. */
+static void make_way(int fd) {
+  if (!arena_mesh_owns_fd(fd)) return;
+  lock_acquire(mesh_pass_lock());
+  arena_mesh_move_fds(fd);
+  lock_release(mesh_pass_lock());
+}
+
+EXPORT int dup2(int old, int new) {
+  if (old != new) make_way(new);
+  return REAL(dup2)(old, new);
+}
+
+EXPORT int dup3(int old, int new, int flags) {
+  if (old != new) make_way(new);
+  return REAL(dup3)(old, new, flags);
+}
