@@ -100,6 +100,42 @@ bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages) {
   return true;
 }
 
+/* Puts the private copy of a frame's pages in the place of their alias. No barrier: `before` is the frame
+ * as it was copied, and a word that was stored to since, but before the copy was in place, differs from it in
+ * the frame. It is stored again, unless the program has by now stored another. */
+static bool replace_by_copy(char *at, const _Atomic uint64_t *frame, uint64_t *before, char *copy, size_t bytes) {
+  memcpy(before, at, bytes);
+  memcpy(copy, before, bytes);
+  if (!os_replace(copy, bytes, at)) return false;
+  for (size_t i = 0; i < bytes / sizeof *before; i++) {
+    uint64_t now = load_relaxed(&frame[i]), expected = before[i];
+    if (now != expected) cas_relaxed((_Atomic uint64_t *)at + i, &expected, now);
+  }
+  return true;
+}
+
+/* Without the file: the pages of the range, copied. */
+static bool copy_range(uint32_t page, uint32_t file, size_t bytes) {
+  char *copy = os_map(bytes);
+  uint64_t *before = os_map(bytes);
+  bool ok = copy != NULL && before != NULL &&
+            replace_by_copy(page_address(page), (_Atomic uint64_t *)frame_address(file), before, copy, bytes);
+  if (copy != NULL && !ok) os_unmap(copy, bytes);
+  if (before != NULL) os_unmap(before, bytes);
+  return ok;
+}
+
+bool arena_mesh_take_out(uint32_t page, uint32_t pages) {
+  const uint32_t frame = miniheap_of(page)->frame;
+  if (frame_is_current(frame)) {
+    if (!copy_range(page, frame, pages_to_bytes(pages))) return false;
+    lock_acquire(&arena.lock);
+    set_frame_locked(page, pages, 0);
+    lock_release(&arena.lock);
+  }
+  return true;
+}
+
 size_t arena_mesh_maps(void) {
   lock_acquire(&arena.lock);
   size_t n = 1 + mesh.boundaries + 2 * (size_t)arena.moved_blocks;
@@ -196,25 +232,11 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
 
 /* ---------------------------------------------------------------------------------------- fork */
 
-/* Without the file: the pages of the range, copied. What no barrier can be had for is copied without: a
- * store at this very moment may be lost, but not what the child and the parent store from then on. */
-static bool copy_range(uint32_t page, size_t bytes, bool have_barrier) {
-  char *copy = os_map(bytes), *at = page_address(page);
-  if (copy == NULL) return false;
-  bool guarded = have_barrier && barrier_protect(at, bytes);
-  memcpy(copy, at, bytes);
-  bool ok = os_replace(copy, bytes, at);
-  if (guarded && ok) barrier_wake(at, bytes);
-  if (guarded && !ok) barrier_give_up(at, bytes);
-  if (!ok) os_unmap(copy, bytes);
-  return ok;
-}
-
 /* Makes `pages` pages, mapped in a row onto the file from page `file`, this process's own. */
-static void make_private(uint32_t page, uint32_t file, uint32_t pages, bool have_file, bool have_barrier) {
+static void make_private(uint32_t page, uint32_t file, uint32_t pages, bool have_file) {
   const size_t bytes = pages_to_bytes(pages);
   if (have_file && os_map_private(mesh.fd, pages_to_bytes(file), bytes, page_address(page))) return;
-  if (!copy_range(page, bytes, have_barrier)) mesh_fatal("out of memory or mappings before fork, at", page_address(page));
+  if (!copy_range(page, file, bytes)) mesh_fatal("out of memory or mappings before fork, at", page_address(page));
 }
 
 static void mark_stale(uint32_t page, uint32_t pages) {
@@ -235,17 +257,15 @@ static void close_file(bool have_file) {
 bool arena_mesh_fork(void) {
   if (mesh.window == NULL) return false;
   bool have_file = os_is_file_of(mesh.fd, mesh.window);
-  bool have_barrier = !have_file && barrier_open();
   for (uint32_t page = 1, pages; page < arena.frontier; page += pages) {
     uint32_t file = file_page(page);
     pages = 1;
     if (!frame_is_current(file)) continue;
     while (file_page(page + pages) == file + pages) pages++;
-    make_private(page, file, pages, have_file, have_barrier);
+    make_private(page, file, pages, have_file);
     mark_stale(page, pages);
   }
   mark_stale(0, 0);
-  if (have_barrier) barrier_close();
   close_file(have_file);
   return true;
 }

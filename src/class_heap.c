@@ -3,6 +3,10 @@
 ClassHeap class_heaps[CLASS_END];
 _Atomic size_t mesh_pages_released;
 
+static Lock the_mesh_lock = LOCK_INIT(RANK_MESH);
+
+Lock *mesh_lock(void) { return &the_mesh_lock; }
+
 void class_heaps_init(void) {
   for (unsigned c = 0; c < CLASS_END; c++) class_heaps[c].lock.rank = RANK_CLASS + c;
 }

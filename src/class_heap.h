@@ -33,6 +33,9 @@ extern ClassHeap class_heaps[CLASS_END];
 /* Pages that mesh groups share at present and would have of their own otherwise. */
 extern _Atomic size_t mesh_pages_released;
 
+/* Held by whoever maps pages of spans with live slots: passes, pins, fork. */
+Lock *mesh_lock(void);
+
 void class_heaps_init(void);
 
 /* Span lists. `mh` is the head of `page`. */

@@ -15,7 +15,7 @@ enum { LOCK_COUNT = 2 + CLASS_END + 2 };
 /* The i-th lock in rank order. */
 static Lock *lock_table(unsigned i) {
   if (i == 0) return thread_heaps_lock();
-  if (i == 1) return mesh_pass_lock();
+  if (i == 1) return mesh_lock();
   if (i < 2 + CLASS_END) return &class_heaps[i - 2].lock;
   return i == 2 + CLASS_END ? &arena.lock : meta_lock();
 }

@@ -17,14 +17,13 @@ EXPORT int close(int fd) {
 
 /* Each piece of the range between descriptors of ours. */
 static int close_around(unsigned first, unsigned last, int flags) {
-  unsigned from = first;
-  for (unsigned fd = first; fd <= last && fd <= INT_MAX / 2; fd++) {
-    fd = arena_mesh_next_fd(fd);
-    if (fd > last) break;
-    if (fd > from && REAL(close_range)(from, fd - 1, flags) != 0) return -1;
-    from = fd + 1;
+  for (;;) {
+    unsigned ours = arena_mesh_next_fd(first);
+    if (ours > last || ours == UINT_MAX) return REAL(close_range)(first, last, flags);
+    if (ours > first && REAL(close_range)(first, ours - 1, flags) != 0) return -1;
+    if (ours == last) return 0;
+    first = ours + 1;
   }
-  return from > last ? 0 : REAL(close_range)(from, last, flags);
 }
 
 EXPORT int close_range(unsigned first, unsigned last, int flags) {
@@ -40,9 +39,9 @@ EXPORT void closefrom(int first) {
 /* The program wants the number: ours goes elsewhere, between batches. */
 static void make_way(int fd) {
   if (!arena_mesh_owns_fd(fd)) return;
-  lock_acquire(mesh_pass_lock());
+  lock_acquire(mesh_lock());
   arena_mesh_move_fds(fd);
-  lock_release(mesh_pass_lock());
+  lock_release(mesh_lock());
 }
 
 EXPORT int dup2(int old, int new) {

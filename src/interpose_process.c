@@ -15,7 +15,6 @@
 #include "hazard.h"
 #include "init.h"
 #include "interpose.h"
-#include "pin.h"
 #include "segv.h"
 
 /* ------------------------------------------------------------------------------ new processes */
@@ -75,8 +74,8 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
 /* ------------------------------------------------------------------------------------- futexes */
 
 /* A futex that is not private is known to the kernel by what its page is mapped to, which meshing
- * changes: a wake would miss its waiter. Heap memory is shared with no other process (but for a pinned
- * page), so a private one, known by its address, does the same. */
+ * changes: a wake would miss its waiter. Heap memory is shared with no other process, so a private one,
+ * known by its address, does the same. */
 static long private_futex(uintptr_t address, uintptr_t second, long operation) {
   const long command = operation & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
   bool plain = command == FUTEX_WAIT || command == FUTEX_WAKE || command == FUTEX_REQUEUE ||
@@ -84,7 +83,7 @@ static long private_futex(uintptr_t address, uintptr_t second, long operation) {
                command == FUTEX_WAKE_BITSET;
   bool two = command == FUTEX_REQUEUE || command == FUTEX_CMP_REQUEUE || command == FUTEX_WAKE_OP;
   if (two && !arena_contains((void *)second)) return operation;
-  if (!plain || !arena_contains((void *)address) || pin_covers((void *)address)) return operation;
+  if (!plain || !arena_contains((void *)address)) return operation;
   return operation | FUTEX_PRIVATE_FLAG;
 }
 

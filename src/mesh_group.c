@@ -53,6 +53,24 @@ uint32_t mesh_group_merge(uint32_t a, uint32_t b) {
   return rest;
 }
 
+uint32_t mesh_group_split(uint32_t page) {
+  const uint32_t leader = miniheap_of(page)->leader;
+  uint32_t rest = 0, next;
+  mesh_group_keep_own_bits(leader);
+  for (uint32_t p = leader, more = 1; more; p = next) {
+    MiniHeap *mh = miniheap_of(p);
+    next = mh->group_next;
+    more = next != leader;
+    if (p == page)
+      mh->leader = mh->group_next = p;
+    else if (rest == 0)
+      rest = mh->leader = mh->group_next = p;
+    else
+      adopt(rest, p);
+  }
+  return rest;
+}
+
 void mesh_group_leave(uint32_t member) {
   MiniHeap *mh = miniheap_of(member);
   check_debug(!is_leader(member) && mh->live == 0);

@@ -30,6 +30,10 @@ void mesh_group_keep_own_bits(uint32_t leader);
  * leaders are in no list. Returns 0, or the leader of a group of those that stayed where they were. */
 uint32_t mesh_group_merge(uint32_t a, uint32_t b);
 
+/* Takes a span that is on its frame no more out of its group, with its own bits; if it led, another leads.
+ * The span is in no list afterwards. Returns the leader of those who remain, 0 if there are none. */
+uint32_t mesh_group_split(uint32_t page);
+
 /* Takes a member with no live slot out of its group. */
 void mesh_group_leave(uint32_t member);
 

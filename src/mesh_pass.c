@@ -20,9 +20,8 @@ enum {
 
 typedef enum PassState { PASS_IDLE, PASS_DRAIN, PASS_COUNT, PASS_SCAN, PASS_MATCH, PASS_APPLY, PASS_RELEASE } PassState;
 
-/* The pass under way. A row is a run of neighbouring spans that are matched as one. */
+/* The pass under way; (M) is the mesh lock. A row is a run of neighbouring spans that are matched as one. */
 static struct {
-  Lock lock;         /* (M) is this lock */
   PassState state;   /* (M) */
   bool unsettled_too; /* (M) mesh.compact does not wait */
   unsigned c;        /* (M) class */
@@ -43,7 +42,7 @@ static struct {
   size_t candidates; /* (M) count: spans that can be matched */
   size_t rows_of[RUN_LENGTHS]; /* (M) count: rows that there are of 1, 2, 4, ... spans */
   uint32_t unsettled; /* (M) spans that the scan passed over because they may yet become empty */
-} pass = {.lock = LOCK_INIT(RANK_MESH)};
+} pass;
 
 static _Atomic uint32_t next_due; /* (~) os_now_ms when the next pass is due, as the last look had it */
 
@@ -53,8 +52,6 @@ static struct {
 } pace;
 
 static MeshFigures figures; /* (M) */
-
-Lock *mesh_pass_lock(void) { return &pass.lock; }
 
 /* ------------------------------------------------------------------------------ what to gain */
 
@@ -413,9 +410,9 @@ static MeshProgress work_locked(uint64_t ns) {
 
 MeshProgress mesh_pass_work(uint64_t ns) {
   if (options.period_ms == 0) return MESH_NOTHING;
-  if (!lock_try(&pass.lock)) return MESH_BUSY;
+  if (!lock_try(mesh_lock())) return MESH_BUSY;
   MeshProgress progress = work_locked(ns);
-  lock_release(&pass.lock);
+  lock_release(mesh_lock());
   return progress;
 }
 
@@ -438,7 +435,7 @@ void mesh_pass_tick(uint32_t now_ms) {
 size_t mesh_pass_all(void) {
   if (options.period_ms == 0) return 0;
   size_t before = load_relaxed(&mesh_pages_released), released;
-  lock_acquire(&pass.lock);
+  lock_acquire(mesh_lock());
   do {
     released = load_relaxed(&mesh_pages_released);
     while (pass.state != PASS_IDLE) step();
@@ -447,7 +444,7 @@ size_t mesh_pass_all(void) {
       while (pass.state != PASS_IDLE) step();
     pass.unsettled_too = false;
   } while (load_relaxed(&mesh_pages_released) > released + (released - before) / 16);
-  lock_release(&pass.lock);
+  lock_release(mesh_lock());
   released = load_relaxed(&mesh_pages_released);
   return released > before ? released - before : 0;
 }
@@ -494,8 +491,8 @@ void mesh_pass_fork(void) {
 }
 
 void mesh_pass_figures(MeshFigures *f) {
-  lock_acquire(&pass.lock);
+  lock_acquire(mesh_lock());
   *f = figures;
   f->pages_now = load_relaxed(&mesh_pages_released);
-  lock_release(&pass.lock);
+  lock_release(mesh_lock());
 }

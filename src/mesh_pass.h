@@ -42,6 +42,5 @@ void mesh_pass_figures(MeshFigures *f);
 /* Before a fork, all locks held: what groups share becomes each span's own, on both sides. A pass under
  * way is given up. */
 void mesh_pass_fork(void);
-Lock *mesh_pass_lock(void);
 
 #endif

@@ -7,12 +7,10 @@
 
 /* Pins the spans that [p, p + size) lies in; what lies outside the arena or in large blocks needs none.
  * Pins nest; those of a span end when its last object is freed. False if there is no memory for it. Waits
- * for a batch under way to end. A span that is in a mesh group stays in it, where it is. */
+ * for the piece of a pass under way to end; a span that is in a mesh group leaves it. */
 bool pin(const void *p, size_t size);
 void unpin(const void *p, size_t size);
 
-/* The span that the address lies in is pinned. */
-bool pin_covers(const void *p);
 /* The span that starts at `page` is pinned. (S) */
 bool pin_holds(uint32_t page);
 /* The span is no more. (S) */

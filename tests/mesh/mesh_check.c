@@ -110,7 +110,7 @@ static bool meshing_works(void) {
 }
 
 int main(int argc, char **argv) {
-  static const size_t sizes[] = {48, 128, 256, 512, 640, 1024, 1536, 2048};
+  static const size_t sizes[] = {48, 128, 256, 512, 640, 1000, 1536, 2048};
   size_t bytes = (argc > 1 ? strtoul(argv[1], NULL, 10) : 64) * MEGABYTE;
   if (process_pss() == 0 || !meshing_works()) {
     printf("skipped: nothing can be meshed here\n");
