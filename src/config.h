@@ -99,7 +99,7 @@ enum {
 #define MESH_GAIN_MIN (256 * KIB)
 #define MESH_GAIN_SHARE 16
 /* Longest increment of work done in a call of the program's, ns; it may overrun by one batch. */
-#define MESH_INCREMENT_NS 400000
+#define MESH_INCREMENT_NS 200000
 /* An increment in a call that the program waits for is followed by this many times as long without. */
 #define MESH_DUTY 8
 /* Longest wait after passes that released little, ms. */

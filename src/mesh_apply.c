@@ -9,7 +9,7 @@
 #include "span_trim.h"
 
 enum {
-  BATCH_RANGES = 24,  /* mappings changed in a batch: about 300 us */
+  BATCH_RANGES = 16,  /* mappings changed in a batch: about 200 us */
   GROUP_SIZE_MAX = 8, /* a group with more spans costs more to move than its frame is worth */
 };
 
