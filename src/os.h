@@ -39,7 +39,7 @@ bool os_fill_hole(void *addr, size_t size);
 
 /* A memfd of `size` bytes, all hole, mapped shared and writable as one window; pages that are touched
  * in it are shared with whatever is aliased to them. It is left out of core dumps.
- * Stores the descriptor, moved high and closed on exec. NULL where the kernel cannot. */
+ * Stores the descriptor, which is none of the lowest and closed on exec. NULL where the kernel cannot. */
 void *os_window_open(size_t size, int *fd);
 void os_window_close(void *window, size_t size, int fd);
 /* Maps the window's pages at `window` also at `addr`, in the place of whatever is there. Works on the
@@ -70,8 +70,8 @@ void os_uffd_wake(int fd, void *addr, size_t size);
 bool os_uffd_is_open(int fd);
 void os_close(int fd);
 
-/* Duplicates a descriptor of ours to another high number and leaves the old one to be closed; -1 if the
- * system will not. */
+/* Duplicates a descriptor of ours to another number and leaves the old one to be closed; -1 if the system
+ * will not. */
 int os_fd_move(int fd);
 /* The pages belong into a core dump. */
 void os_set_dumped(void *addr, size_t size);

@@ -170,15 +170,16 @@ static int memfd(void) {
   return (int)fd;
 }
 
-/* Out of the way of programs that expect the lowest numbers for themselves. */
-static int move_high(int fd) {
-  struct rlimit limit;
-  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) != 0) return fd;
-  long lowest = limit.rlim_cur > 1u << 20 ? 1 << 20 : (long)limit.rlim_cur;
-  long high = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, lowest - lowest / 8);
-  if (high < 0) return fd;
+/* Out of the way of programs that expect the lowest numbers for themselves, but within the table of
+ * descriptors that every process begins with (64): to make a longer one takes the kernel some
+ * milliseconds in a program with threads. */
+enum { FD_LOWEST = 48 };
+
+static int move_up(int fd) {
+  long up = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FD_LOWEST);
+  if (up < 0) return fd;
   raw_syscall(SYS_close, fd);
-  return (int)high;
+  return (int)up;
 }
 
 /* Growing a file past the limit would raise SIGXFSZ. */
@@ -205,7 +206,7 @@ void *os_window_open(size_t size, int *fd) {
     raw_syscall(SYS_close, file);
     return NULL;
   }
-  *fd = move_high(file);
+  *fd = move_up(file);
   return window;
 }
 
@@ -286,7 +287,7 @@ int os_uffd_open(bool user_only) {
   if (fd < 0) return -1;
   struct uffdio_api api = {.api = UFFD_API,
                            .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM};
-  if (raw_syscall(SYS_ioctl, fd, UFFDIO_API, &api) == 0) return move_high((int)fd);
+  if (raw_syscall(SYS_ioctl, fd, UFFDIO_API, &api) == 0) return move_up((int)fd);
   raw_syscall(SYS_close, fd);
   return -1;
 }
@@ -321,13 +322,8 @@ bool os_uffd_is_open(int fd) {
 void os_close(int fd) { raw_syscall(SYS_close, fd); }
 
 int os_fd_move(int fd) {
-  struct rlimit limit = {0, 0};
-  raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit);
-  for (long lowest = (long)(limit.rlim_cur - limit.rlim_cur / 4); lowest > 0; lowest /= 2) {
-    long moved = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, lowest);
-    if (moved >= 0) return (int)moved;
-  }
-  return -1;
+  long moved = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FD_LOWEST);
+  return moved < 0 ? -1 : (int)moved;
 }
 
 void os_set_dumped(void *addr, size_t size) { advise(addr, size, MADV_DODUMP); }
