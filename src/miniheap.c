@@ -17,13 +17,6 @@ void miniheap_init(MiniHeap *mh, uint32_t page, unsigned size_class) {
   memset(mh->bitmap, 0, bitmap_words(sc->slots) * sizeof(uint64_t));
 }
 
-/* Inside-out Fisher-Yates step: out[i] takes a random earlier slot's place, the new slot its own. */
-static inline void insert_shuffled(void **out, size_t i, void *slot, Rng *rng) {
-  size_t j = rng_below(rng, (uint32_t)i + 1);
-  out[i] = out[j];
-  out[j] = slot;
-}
-
 /* `want` bits of `free_bits`, which has `n` of them, each subset equally likely (selection sampling,
  * Knuth 3.4.2 S). */
 static uint64_t choose_bits(uint64_t free_bits, size_t *n, size_t *want, Rng *rng) {
@@ -40,7 +33,7 @@ size_t miniheap_take(MiniHeap *mh, char *base, void **out, size_t room, Rng *rng
   const size_t size = size_classes[mh->size_class].size;
   size_t n = (size_t)(mh->slots - mh->live), want = min_size(n, room), taken = want;
   const bool all = want == n;
-  size_t held = 0;
+  size_t place = rng_below(rng, (uint32_t)want); /* of the lowest slot; the others go round below it */
   for (size_t w = 0; want > 0; w++) {
     uint64_t bits = ~mh->bitmap[w] & bitmap_word_mask(mh->slots, w);
     if (!all)
@@ -48,8 +41,10 @@ size_t miniheap_take(MiniHeap *mh, char *base, void **out, size_t room, Rng *rng
     else
       want -= popcount64(bits);
     mh->bitmap[w] |= bits;
-    for (; bits != 0; bits &= bits - 1)
-      insert_shuffled(out, held++, base + (w * 64 + lowest_bit(bits)) * size, rng);
+    for (; bits != 0; bits &= bits - 1) {
+      out[place] = base + (w * 64 + lowest_bit(bits)) * size;
+      place = (place > 0 ? place : taken) - 1;
+    }
   }
   mh->live = (uint16_t)(mh->live + taken);
   return taken;

@@ -79,8 +79,10 @@ static inline unsigned miniheap_shift(size_t page_size) {
 void miniheap_init(MiniHeap *mh, uint32_t page, unsigned size_class);
 
 /* Sets the bits of up to `room` free slots, chosen at random if not all fit, and stores their addresses
- * at `out` in random order. Returns how many. `base` is the address of slot 0. The order is random within
- * the span alone: all that meshing needs, and a program's next objects stay on one page. */
+ * at `out`. Returns how many. `base` is the address of slot 0. Popped from the end, they come in the order
+ * of their addresses from a random one on, and round. That every slot is equally likely in every place, by
+ * a draw of each span's own, is what meshing needs: the same pattern of deaths leaves different slots live
+ * in each span. Neighbours in time stay neighbours in memory, which caches and prefetchers need. */
 size_t miniheap_take(MiniHeap *mh, char *base, void **out, size_t room, Rng *rng);
 
 /* The list a head belongs in by its occupancy; BIN_NONE if full. */

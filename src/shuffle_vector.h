@@ -1,6 +1,7 @@
 /* ShuffleVector: a thread's free slots of one size class. Allocation pops, free pushes; refill puts the
- * slots in random order, which is what makes spans mesh. Two magazines stand behind it, the loaded one
- * and the previous, so that a run of pushes or pops goes to the depot only once in a magazine's length.
+ * slots of each span in at a random turn, which is what makes spans mesh. Two magazines stand behind it, the
+ * loaded one and the previous, so that a run of pushes or pops goes to the depot only once in a magazine's
+ * length.
  *
  * An unused vector has top == limit == base: every pop and every push takes the slow path. */
 #ifndef MESH_SHUFFLE_VECTOR_H
