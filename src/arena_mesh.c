@@ -234,7 +234,9 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
   const SizeClass *sc = &size_classes[c];
   MoveRange ranges[MESH_BATCH_MAX];
   check_debug(count <= MESH_BATCH_MAX);
-  if (count == 0 || !barrier_open()) return;
+  /* Linux before 6.17 unmaps the place of an alias before it finds that a limit, lowered since the window was
+   * opened, allows none. */
+  if (count == 0 || os_address_space_left() == 0 || !barrier_open()) return;
   sort_moves(moves, count);
   size_t n = find_ranges(moves, count, sc->span_pages, ranges);
   bool protected[MESH_BATCH_MAX];
