@@ -100,10 +100,31 @@ bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages) {
   return true;
 }
 
-/* Puts the private copy of a frame's pages in the place of their alias. No barrier: `before` is the frame
- * as it was copied, and a word that was stored to since, but before the copy was in place, differs from it in
- * the frame. It is stored again, unless the program has by now stored another. */
-static bool replace_by_copy(char *at, const _Atomic uint64_t *frame, uint64_t *before, char *copy, size_t bytes) {
+/* Puts a copy of the range's pages in their place, while stores to them wait. */
+static bool copy_range(uint32_t page, size_t bytes) {
+  char *at = page_address(page), *copy = os_map(bytes);
+  bool ok = false;
+  if (copy == NULL) return false;
+  if (barrier_open()) {
+    if (barrier_protect(at, bytes)) {
+      memcpy(copy, at, bytes);
+      ok = os_replace(copy, bytes, at);
+      if (ok)
+        barrier_wake(at, bytes);
+      else
+        barrier_give_up(at, bytes);
+    }
+    barrier_close();
+  }
+  if (!ok) os_unmap(copy, bytes);
+  return ok;
+}
+
+/* The same without a barrier: `before` is the frame as it was copied, and a word that was stored to since,
+ * but before the copy was in place, differs from it in the frame. It is stored again, unless the program has
+ * by now stored another. Meanwhile a thread can see its store undone, and where it then stored what was there
+ * before, the repair undoes that: only for who cannot do without. */
+static bool replace_and_repair(char *at, const _Atomic uint64_t *frame, uint64_t *before, char *copy, size_t bytes) {
   memcpy(before, at, bytes);
   memcpy(copy, before, bytes);
   if (!os_replace(copy, bytes, at)) return false;
@@ -114,12 +135,11 @@ static bool replace_by_copy(char *at, const _Atomic uint64_t *frame, uint64_t *b
   return true;
 }
 
-/* Without the file: the pages of the range, copied. */
-static bool copy_range(uint32_t page, uint32_t file, size_t bytes) {
+static bool copy_range_at_risk(uint32_t page, uint32_t file, size_t bytes) {
   char *copy = os_map(bytes);
   uint64_t *before = os_map(bytes);
   bool ok = copy != NULL && before != NULL &&
-            replace_by_copy(page_address(page), (_Atomic uint64_t *)frame_address(file), before, copy, bytes);
+            replace_and_repair(page_address(page), (_Atomic uint64_t *)frame_address(file), before, copy, bytes);
   if (copy != NULL && !ok) os_unmap(copy, bytes);
   if (before != NULL) os_unmap(before, bytes);
   return ok;
@@ -128,7 +148,7 @@ static bool copy_range(uint32_t page, uint32_t file, size_t bytes) {
 bool arena_mesh_take_out(uint32_t page, uint32_t pages) {
   const uint32_t frame = miniheap_of(page)->frame;
   if (frame_is_current(frame)) {
-    if (!copy_range(page, frame, pages_to_bytes(pages))) return false;
+    if (!copy_range(page, pages_to_bytes(pages))) return false;
     lock_acquire(&arena.lock);
     set_frame_locked(page, pages, 0);
     lock_release(&arena.lock);
@@ -214,7 +234,9 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
   const SizeClass *sc = &size_classes[c];
   MoveRange ranges[MESH_BATCH_MAX];
   check_debug(count <= MESH_BATCH_MAX);
-  if (count == 0 || !barrier_open()) return;
+  /* Linux before 6.17 unmaps the place of an alias before it finds that a limit, lowered since the window was
+   * opened, allows none. */
+  if (count == 0 || os_address_space_left() == 0 || !barrier_open()) return;
   sort_moves(moves, count);
   size_t n = find_ranges(moves, count, sc->span_pages, ranges);
   bool protected[MESH_BATCH_MAX];
@@ -232,11 +254,13 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
 
 /* ---------------------------------------------------------------------------------------- fork */
 
-/* Makes `pages` pages, mapped in a row onto the file from page `file`, this process's own. */
+/* Makes `pages` pages, mapped in a row onto the file from page `file`, this process's own. Without the file
+ * they are copied: behind the barrier if it is to be had, and if no system call under way may write there. */
 static void make_private(uint32_t page, uint32_t file, uint32_t pages, bool have_file) {
   const size_t bytes = pages_to_bytes(pages);
   if (have_file && os_map_private(mesh.fd, pages_to_bytes(file), bytes, page_address(page))) return;
-  if (!copy_range(page, file, bytes)) mesh_fatal("out of memory or mappings before fork, at", page_address(page));
+  if (copy_range(page, bytes) || copy_range_at_risk(page, file, bytes)) return;
+  mesh_fatal("out of memory or mappings before fork, at", page_address(page));
 }
 
 static void mark_stale(uint32_t page, uint32_t pages) {

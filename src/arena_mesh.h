@@ -35,7 +35,8 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c);
 bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages);
 
 /* Takes a span with live slots off its current frame, as anonymous memory of its own; the frame and those
- * who share it stay. False, with nothing changed, if the system has no room. Stores go on meanwhile. */
+ * who share it stay. False, with nothing changed, if the system has no room, or as barrier_protect. Stores
+ * wait meanwhile. */
 bool arena_mesh_take_out(uint32_t page, uint32_t pages);
 
 /* Kernel mappings that meshing and moved blocks make in the arena, exactly; and how many they may be. */

@@ -16,7 +16,7 @@ static _Atomic uint16_t *make_pins(void) {
 }
 
 /* A span in a group leaves it: a frame is parted from it by the next fork. If the system has no room for
- * that, it stays. (mesh lock, S) */
+ * that, or a system call under way may write there, it stays. (mesh lock, S) */
 static void take_out(ClassHeap *h, uint32_t page) {
   MiniHeap *mh = miniheap_of(page);
   const uint32_t leader = mh->leader, frame = mh->frame, pages = size_classes[mh->size_class].span_pages;
