@@ -220,10 +220,17 @@ bool arena_extend(uint32_t page, size_t new_pages, PageContent *content) {
   return ok;
 }
 
+static void tell_mapped_anew(void *addr, size_t size) {
+  void (*tell)(void *, size_t) = load_relaxed(&arena.mapped_anew);
+  if (tell != NULL) tell(addr, size);
+}
+
 /* Moved pages are a kernel mapping of their own; fresh ones merge with their surroundings again.
  * Returns the state of the pages afterwards. */
 static RunState unmove(uint32_t page, size_t pages) {
-  return os_map_fresh(page_address(page), pages_to_bytes(pages)) ? RUN_CLEAN : RUN_DIRTY;
+  if (!os_map_fresh(page_address(page), pages_to_bytes(pages))) return RUN_DIRTY;
+  tell_mapped_anew(page_address(page), pages_to_bytes(pages));
+  return RUN_CLEAN;
 }
 
 void arena_shrink(uint32_t page, size_t new_pages) {
@@ -245,6 +252,7 @@ bool arena_move(uint32_t from, uint32_t to) {
   if (load_relaxed(&arena.moved_blocks) >= MOVED_BLOCKS_MAX) return false;
   if (!os_move_pages(page_address(from), bytes, page_address(to), pages_to_bytes(target->pages))) return false;
   bool filled = os_fill_hole(page_address(from), bytes);
+  if (filled) tell_mapped_anew(page_address(from), bytes);
   lock_acquire(&arena.lock);
   if (!source->moved) add_relaxed(&arena.moved_blocks, 1);
   target->moved = true;

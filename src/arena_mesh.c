@@ -94,6 +94,7 @@ static void set_frame_locked(uint32_t page, uint32_t pages, uint32_t frame) {
 
 bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages) {
   if (!os_map_fresh(page_address(page), pages_to_bytes(pages))) return false;
+  barrier_mapped_anew(page_address(page), pages_to_bytes(pages));
   lock_acquire(&arena.lock);
   set_frame_locked(page, pages, 0);
   lock_release(&arena.lock);
@@ -116,7 +117,10 @@ static bool copy_range(uint32_t page, size_t bytes) {
     }
     barrier_close();
   }
-  if (!ok) os_unmap(copy, bytes);
+  if (ok)
+    barrier_mapped_anew(at, bytes);
+  else
+    os_unmap(copy, bytes);
   return ok;
 }
 
@@ -158,7 +162,7 @@ bool arena_mesh_take_out(uint32_t page, uint32_t pages) {
 
 size_t arena_mesh_maps(void) {
   lock_acquire(&arena.lock);
-  size_t n = 1 + mesh.boundaries + 2 * (size_t)arena.moved_blocks;
+  size_t n = 1 + mesh.boundaries + 2 * (size_t)arena.moved_blocks + barrier_maps();
   lock_release(&arena.lock);
   return n;
 }
@@ -166,6 +170,8 @@ size_t arena_mesh_maps(void) {
 size_t arena_mesh_maps_limit(void) { return mesh.maps_limit; }
 
 /* ------------------------------------------------------------------------------- moving a batch */
+
+static bool leads(const MeshMove *m) { return m->leader == m->page; }
 
 /* Neighbouring spans that go to neighbouring frames: one range, one mapping. */
 typedef struct MoveRange {
@@ -176,7 +182,7 @@ static size_t find_ranges(const MeshMove *moves, size_t count, uint32_t span_pag
   size_t n = 0;
   for (size_t i = 0; i < count; i++) {
     if (n > 0 && moves[i].page == moves[i - 1].page + span_pages &&
-        moves[i].frame == moves[i - 1].frame + span_pages)
+        moves[i].frame == moves[i - 1].frame + span_pages && leads(&moves[i]) == leads(&moves[i - 1]))
       ranges[n - 1].count++;
     else
       ranges[n++] = (MoveRange){.first = i, .count = 1};
@@ -216,18 +222,38 @@ static char *range_address(const MeshMove *moves, const MoveRange *r) {
   return page_address(moves[r->first].page);
 }
 
-static void map_range(const MeshMove *moves, const MoveRange *r, uint32_t span_pages) {
-  const size_t bytes = r->count * pages_to_bytes(span_pages);
-  if (!os_alias(frame_address(moves[r->first].frame), bytes, range_address(moves, r))) {
-    barrier_give_up(range_address(moves, r), bytes);
+static void give_up(uint32_t page, size_t bytes) {
+  barrier_give_up(page_address(page), bytes);
+  if (file_page(page) == 0) barrier_mapped_anew(page_address(page), bytes);
+}
+
+/* Neighbouring moves onto neighbouring frames. */
+static void map_moves(const MeshMove *moves, size_t count, uint32_t span_pages) {
+  const size_t bytes = count * pages_to_bytes(span_pages);
+  char *at = page_address(moves[0].page);
+  if (!os_alias(frame_address(moves[0].frame), bytes, at)) {
+    give_up(moves[0].page, bytes);
     return;
   }
-  os_set_dumped(range_address(moves, r), bytes); /* the window is not, and aliases are as the window */
+  os_set_dumped(at, bytes); /* the window is not, and aliases are as the window */
   lock_acquire(&arena.lock);
-  for (size_t i = r->first; i < r->first + r->count; i++)
-    set_frame_locked(moves[i].page, span_pages, moves[i].frame);
+  for (size_t i = 0; i < count; i++) set_frame_locked(moves[i].page, span_pages, moves[i].frame);
   lock_release(&arena.lock);
-  barrier_wake(range_address(moves, r), bytes);
+  barrier_wake(at, bytes);
+}
+
+/* What the frame has of the leader's slots is what the leader sees. */
+static bool may_join(const MeshMove *m) { return leads(m) || miniheap_of(m->leader)->frame == m->frame; }
+
+static void map_range(const MeshMove *moves, size_t count, uint32_t span_pages) {
+  for (size_t i = 0, end; i < count; i = end) {
+    const bool may = may_join(&moves[i]);
+    for (end = i + 1; end < count && may_join(&moves[end]) == may;) end++;
+    if (may)
+      map_moves(moves + i, end - i, span_pages);
+    else
+      give_up(moves[i].page, (end - i) * pages_to_bytes(span_pages));
+  }
 }
 
 void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
@@ -247,8 +273,10 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
    * theirs through it: those slots nobody stores to. */
   for (size_t i = 0; i < count; i++)
     if (moves[i].copy) copy_live_slots(&moves[i], sc);
-  for (size_t i = 0; i < n; i++)
-    if (protected[i]) map_range(moves, &ranges[i], sc->span_pages);
+  for (int leading = 1; leading >= 0; leading--) /* leaders first: the others follow them */
+    for (size_t i = 0; i < n; i++)
+      if (protected[i] && leads(&moves[ranges[i].first]) == leading)
+        map_range(moves + ranges[i].first, ranges[i].count, sc->span_pages);
   barrier_close();
 }
 

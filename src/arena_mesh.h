@@ -12,9 +12,10 @@
 
 /* One span to be mapped onto a frame. */
 typedef struct MeshMove {
-  uint32_t page;  /* head of the span */
-  uint32_t frame; /* page number of the frame */
-  bool copy;      /* copy the slots that its bitmap has into the frame */
+  uint32_t page;   /* head of the span */
+  uint32_t leader; /* head of the span that leads on the frame, or moves there in the same batch; maybe itself */
+  uint32_t frame;  /* page number of the frame */
+  bool copy;       /* copy the slots that its bitmap has into the frame */
 } MeshMove;
 
 /* Opens window and barrier at first use. False if there is no meshing in this process. */
@@ -27,7 +28,8 @@ void arena_mesh_release_frame(uint32_t frame, uint32_t pages);
 
 /* Copies and maps `count` spans of class c in one batch (sorts `moves`). All or part of them may fail:
  * the MiniHeap's `frame` tells for each whether it moved. No store by another thread is lost. Called
- * under the mesh lock and the class lock. Takes at most MESH_BATCH_MAX. */
+ * under the mesh lock and the class lock. A span whose leader did not get onto the frame stays too.
+ * Takes at most MESH_BATCH_MAX. */
 void arena_mesh_move(MeshMove *moves, size_t count, unsigned c);
 
 /* Gives a span with no live slot fresh anonymous pages; false (it stays on its frame) if the system has

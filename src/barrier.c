@@ -6,7 +6,9 @@
 
 static struct {
   BarrierKind kind; /* (mesh lock) */
-  int uffd;         /* (mesh lock) stays open: closing the last descriptor walks all mappings */
+  _Atomic int uffd; /* (~, changed under the mesh lock) stays open: closing the last descriptor walks all mappings */
+  _Atomic size_t registered; /* (~, changed under the mesh lock) bytes from the arena's base */
+  char *woken_from, *woken_to; /* (mesh lock) what this batch is to wake */
   uint64_t signals; /* (mesh lock) the mask to restore */
 } barrier = {.kind = BARRIER_AUTO, .uffd = -1};
 
@@ -22,9 +24,10 @@ static bool needs_hazards(BarrierKind kind) { return kind == BARRIER_UFFD_USER |
 /* The program may have closed the descriptor by a system call of its own, or have a file of its own there
  * by now: not ours to close. Then another is opened. */
 static bool try_kind(BarrierKind kind) {
-  if (uses_uffd(kind) && (barrier.uffd < 0 || !os_uffd_is_open(barrier.uffd))) {
-    barrier.uffd = os_uffd_open(kind == BARRIER_UFFD_USER);
-    if (barrier.uffd < 0) return false;
+  if (uses_uffd(kind) && (barrier_fd() < 0 || !os_uffd_is_open(barrier_fd()))) {
+    store_relaxed(&barrier.registered, 0);
+    store_relaxed(&barrier.uffd, os_uffd_open(kind == BARRIER_UFFD_USER));
+    if (barrier_fd() < 0) return false;
   }
   if (needs_hazards(kind) && !os_fence_all_threads()) return false;
   return kind != BARRIER_OFF;
@@ -45,9 +48,28 @@ static void choose(void) {
   if (needs_hazards(barrier.kind)) size_class_table[1024 / MIN_ALIGN] = (uint8_t)size_class_aligned(PINNED_ALIGN, 1024);
 }
 
+void barrier_mapped_anew(void *addr, size_t size) {
+  if (load_relaxed(&barrier.registered) > 0) os_uffd_register(barrier_fd(), addr, size);
+}
+
+/* What the arena has grown by. Where it fails, protecting registers what it needs. */
+static void register_arena(void) {
+  const size_t from = load_relaxed(&barrier.registered), to = load_relaxed(&arena.limit);
+  if (from >= to || !os_uffd_register(barrier_fd(), (char *)arena.base + from, to - from)) return;
+  store_relaxed(&barrier.registered, to);
+  store_relaxed(&arena.mapped_anew, barrier_mapped_anew);
+}
+
+size_t barrier_maps(void) {
+  const size_t registered = load_relaxed(&barrier.registered);
+  return registered > 0 && registered < load_relaxed(&arena.limit);
+}
+
 bool barrier_open(void) {
   if (barrier.kind == BARRIER_AUTO) choose();
   if (!try_kind(barrier.kind)) return false;
+  if (uses_uffd(barrier.kind)) register_arena();
+  barrier.woken_from = barrier.woken_to = NULL;
   if (barrier.kind == BARRIER_MPROTECT && !segv_install()) return false;
   os_signals_block(&barrier.signals);
   if (!needs_hazards(barrier.kind) || hazard_begin()) return true;
@@ -56,19 +78,22 @@ bool barrier_open(void) {
 }
 
 void barrier_close(void) {
+  if (barrier.woken_to > barrier.woken_from)
+    os_uffd_wake(barrier_fd(), barrier.woken_from, (size_t)(barrier.woken_to - barrier.woken_from));
   if (needs_hazards(barrier.kind)) hazard_end();
   os_signals_restore(&barrier.signals);
 }
 
-int barrier_fd(void) { return barrier.uffd; }
+int barrier_fd(void) { return load_relaxed(&barrier.uffd); }
 
 void barrier_move_fd(int fd) {
-  if (fd == barrier.uffd) barrier.uffd = os_fd_move(fd);
+  if (fd == barrier_fd()) store_relaxed(&barrier.uffd, os_fd_move(fd));
 }
 
 void barrier_fork_child(void) {
-  if (barrier.uffd >= 0 && os_uffd_is_open(barrier.uffd)) os_close(barrier.uffd);
-  barrier.uffd = -1;
+  if (barrier_fd() >= 0 && os_uffd_is_open(barrier_fd())) os_close(barrier_fd());
+  store_relaxed(&barrier.uffd, -1);
+  store_relaxed(&barrier.registered, 0);
 }
 
 /* --------------------------------------------------------------------------------- the ranges */
@@ -88,18 +113,20 @@ bool barrier_protect(char *addr, size_t size) {
   if (holds_this_stack(addr, size)) return false;
   if (needs_hazards(barrier.kind) && hazard_overlaps(addr, size)) return false;
   if (barrier.kind == BARRIER_MPROTECT) return os_set_writable(addr, size, false);
-  if (barrier.uffd < 0) return false;
+  if (barrier_fd() < 0) return false;
   touch(addr, size);
-  return os_uffd_protect(barrier.uffd, addr, size);
+  return os_uffd_protect(barrier_fd(), addr, size);
 }
 
 void barrier_wake(char *addr, size_t size) {
-  if (barrier.kind != BARRIER_MPROTECT) os_uffd_wake(barrier.uffd, addr, size);
+  if (barrier.kind == BARRIER_MPROTECT) return;
+  if (barrier.woken_from == NULL || addr < barrier.woken_from) barrier.woken_from = addr;
+  if (addr + size > barrier.woken_to) barrier.woken_to = addr + size;
 }
 
 void barrier_give_up(char *addr, size_t size) {
   if (barrier.kind == BARRIER_MPROTECT)
     os_set_writable(addr, size, true);
   else
-    os_uffd_unprotect(barrier.uffd, addr, size);
+    os_uffd_unprotect(barrier_fd(), addr, size);
 }

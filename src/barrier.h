@@ -1,7 +1,9 @@
 /* The write barrier: makes stores to a span wait while its objects are copied.
  *
  * A batch runs  open -> protect* -> (copy, map anew) -> wake or give up for each range -> close.
- * Between protect and the new mapping no store to the range completes on the old pages. One batch at a
+ * Between protect and the new mapping no store to the range completes on the old pages. Who was woken goes on
+ * at close at the latest. Memory that userfaultfd is to protect is registered with it; anonymous memory of the
+ * arena is and stays so, because each change of that splits kernel mappings. One batch at a
  * time: the caller holds the mesh lock. All signals of the calling thread are blocked from open to close,
  * because a handler that ran on this thread and stored to a protected page would wait for itself. */
 #ifndef MESH_BARRIER_H
@@ -22,6 +24,11 @@ void barrier_wake(char *addr, size_t size);
 /* The range was not: its writers go on on the old pages. */
 void barrier_give_up(char *addr, size_t size);
 void barrier_close(void);
+/* Anonymous memory was mapped here in the place of something else: it is to be as what surrounds it. Any
+ * thread, no lock. */
+void barrier_mapped_anew(void *addr, size_t size);
+/* Kernel mappings that the arena has more because one part of it is registered and the next is not. */
+size_t barrier_maps(void);
 /* Its descriptor, -1 if there is none. */
 int barrier_fd(void);
 /* Takes it elsewhere if it is this one. */

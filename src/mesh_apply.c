@@ -21,12 +21,14 @@ typedef struct Join {
 /* (mesh lock) */
 static struct {
   unsigned c;
-  uint32_t leading, run;
+  uint32_t run;
   MeshMove move[MESH_BATCH_MAX];
   size_t moves, ranges;
   Join join[MESH_BATCH_MAX];
   size_t joins;
-  uint64_t taken[MESH_RUN_WORDS]; /* bitmaps of the leading spans' frames, with what this batch adds */
+  uint32_t leading;               /* first span of those that lead at present */
+  bool leads[MESH_RUN_SPANS];     /* the k-th of them can: it is on a frame, or moves onto its own in this batch */
+  uint64_t taken[MESH_RUN_WORDS]; /* bitmaps of their frames, with what this batch adds */
 } batch;
 
 bool mesh_candidate(uint32_t page, unsigned c) {
@@ -35,42 +37,35 @@ bool mesh_candidate(uint32_t page, unsigned c) {
          mh->live < mh->slots && !pin_holds(page);
 }
 
-/* Moves the batch, if the mappings that it needs are allowed; the barrier takes some for a moment. */
-static void move_batch(void) {
-  const uint32_t span_pages = size_classes[batch.c].span_pages;
-  size_t needed = arena_mesh_maps_needed(batch.move, batch.moves, span_pages);
-  if (arena_mesh_maps() + needed <= arena_mesh_maps_limit()) arena_mesh_move(batch.move, batch.moves, batch.c);
-}
-
-void mesh_lead(unsigned c, uint32_t page, uint32_t run) {
-  const uint32_t span_pages = size_classes[c].span_pages;
+void mesh_batch_begin(unsigned c, uint32_t run) {
   batch.c = c;
-  batch.moves = 0;
-  for (uint32_t k = 0; k < run; k++, page += span_pages) {
-    if (!mesh_candidate(page, c) || frame_is_current(miniheap_of(page)->frame)) continue;
-    if (arena_mesh_claim_frame(page))
-      batch.move[batch.moves++] = (MeshMove){.page = page, .frame = page, .copy = true};
-  }
-  move_batch();
-  for (size_t i = 0; i < batch.moves; i++) {
-    if (frame_is_current(miniheap_of(batch.move[i].page)->frame))
-      span_untrim(&class_heaps[c], miniheap_of(batch.move[i].page));
-    else
-      arena_mesh_release_frame(batch.move[i].page, span_pages);
-  }
-}
-
-void mesh_join_begin(unsigned c, uint32_t leading, uint32_t run) {
-  const SizeClass *sc = &size_classes[c];
-  const size_t words = bitmap_words(sc->slots);
-  batch.c = c;
-  batch.leading = leading;
   batch.run = run;
   batch.moves = batch.joins = batch.ranges = 0;
-  for (uint32_t k = 0; k < run; k++) {
-    uint32_t a = leading + k * sc->span_pages;
-    if (mesh_candidate(a, c)) memcpy(batch.taken + k * words, miniheap_of(a)->bitmap, words * sizeof(uint64_t));
+}
+
+static bool is_full(void) { return batch.ranges >= BATCH_RANGES || batch.moves >= MESH_BATCH_MAX / 2; }
+
+/* True if the span can lead: it is on a frame, or will be. */
+static bool add_lead(uint32_t page) {
+  const MiniHeap *mh = miniheap_of(page);
+  if (!mesh_candidate(page, batch.c)) return false;
+  if (frame_is_current(mh->frame)) return true;
+  if (batch.moves == MESH_BATCH_MAX || !arena_mesh_claim_frame(page)) return false;
+  batch.move[batch.moves++] = (MeshMove){.page = page, .leader = page, .frame = page, .copy = true};
+  return true;
+}
+
+bool mesh_batch_lead(uint32_t page) {
+  const SizeClass *sc = &size_classes[batch.c];
+  const size_t words = bitmap_words(sc->slots), before = batch.moves;
+  if (is_full()) return false;
+  batch.leading = page;
+  for (uint32_t k = 0; k < batch.run; k++, page += sc->span_pages) {
+    batch.leads[k] = add_lead(page);
+    if (batch.leads[k]) memcpy(batch.taken + k * words, miniheap_of(page)->bitmap, words * sizeof(uint64_t));
   }
+  batch.ranges += batch.moves > before;
+  return true;
 }
 
 /* Spans in the group of leader b; 0 if one of them is pinned. */
@@ -87,36 +82,46 @@ static size_t movable_spans(uint32_t b) {
 
 /* Adds the moves that join group b to group a, if they still fit. `taken` is a's bitmap so far. */
 static void add_join(uint32_t a, uint32_t b, uint64_t *taken) {
-  if (!mesh_candidate(a, batch.c) || !mesh_candidate(b, batch.c)) return;
+  if (!mesh_candidate(b, batch.c)) return;
   const MiniHeap *to = miniheap_of(a), *from = miniheap_of(b);
-  if (a == b || !frame_is_current(to->frame)) return;
+  const uint32_t frame = frame_is_current(to->frame) ? to->frame : a;
   for (size_t w = 0; w < bitmap_words(from->slots); w++)
     if (taken[w] & from->bitmap[w]) return;
   size_t spans = movable_spans(b);
-  if (spans == 0 || spans > GROUP_SIZE_MAX || batch.moves + spans > MESH_BATCH_MAX) return;
+  if (a == b || spans == 0 || spans > GROUP_SIZE_MAX || batch.moves + spans > MESH_BATCH_MAX) return;
   for (size_t w = 0; w < bitmap_words(from->slots); w++) taken[w] |= from->bitmap[w];
   batch.join[batch.joins++] = (Join){.into = a, .from = b, .old_frame = from->frame};
   uint32_t page = b;
   do {
     /* The leader's bitmap is the whole frame's: what it copies, the members see too. */
-    batch.move[batch.moves++] = (MeshMove){.page = page, .frame = to->frame, .copy = page == b};
+    batch.move[batch.moves++] = (MeshMove){.page = page, .leader = a, .frame = frame, .copy = page == b};
     page = miniheap_of(page)->group_next;
   } while (page != b);
 }
 
-bool mesh_join_add(uint32_t page) {
+bool mesh_batch_join(uint32_t page) {
   const SizeClass *sc = &size_classes[batch.c];
   const size_t words = bitmap_words(sc->slots), before = batch.moves;
-  if (batch.ranges >= BATCH_RANGES || batch.moves >= MESH_BATCH_MAX / 2) return false;
+  if (is_full()) return false;
   for (uint32_t k = 0; k < batch.run; k++)
-    add_join(batch.leading + k * sc->span_pages, page + k * sc->span_pages, batch.taken + k * words);
+    if (batch.leads[k])
+      add_join(batch.leading + k * sc->span_pages, page + k * sc->span_pages, batch.taken + k * words);
   batch.ranges += 1 + (batch.moves - before) / batch.run;
   return true;
 }
 
+/* The bookkeeping of a span that was to move onto its own frame. */
+static void settle_lead(ClassHeap *h, uint32_t page, uint32_t span_pages) {
+  if (frame_is_current(miniheap_of(page)->frame))
+    span_untrim(h, miniheap_of(page));
+  else
+    arena_mesh_release_frame(page, span_pages);
+}
+
 /* The bookkeeping of one join after its spans were mapped, or not. True if all were. */
-static bool settle(ClassHeap *h, const Join *join, uint32_t span_pages) {
+static bool settle_join(ClassHeap *h, const Join *join, uint32_t span_pages) {
   MiniHeap *from = miniheap_of(join->from);
+  if (!frame_is_current(miniheap_of(join->into)->frame)) return false;
   bin_remove(h, from);
   span_untrim(h, from);
   uint32_t rest = mesh_group_merge(join->into, join->from);
@@ -133,11 +138,15 @@ static bool settle(ClassHeap *h, const Join *join, uint32_t span_pages) {
   return true;
 }
 
-size_t mesh_join_end(void) {
+size_t mesh_batch_end(void) {
+  ClassHeap *h = &class_heaps[batch.c];
+  const uint32_t span_pages = size_classes[batch.c].span_pages;
   size_t joined = 0;
-  if (batch.joins == 0) return 0;
-  move_batch();
-  for (size_t i = 0; i < batch.joins; i++)
-    joined += settle(&class_heaps[batch.c], &batch.join[i], size_classes[batch.c].span_pages);
+  /* If the mappings that it needs are allowed; the barrier takes some for a moment. */
+  size_t needed = arena_mesh_maps_needed(batch.move, batch.moves, span_pages);
+  if (arena_mesh_maps() + needed <= arena_mesh_maps_limit()) arena_mesh_move(batch.move, batch.moves, batch.c);
+  for (size_t i = 0; i < batch.moves; i++)
+    if (batch.move[i].leader == batch.move[i].page) settle_lead(h, batch.move[i].page, span_pages);
+  for (size_t i = 0; i < batch.joins; i++) joined += settle_join(h, &batch.join[i], span_pages);
   return joined;
 }

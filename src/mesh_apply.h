@@ -6,22 +6,24 @@
 
 #include "class_heap.h"
 
-/* Most words of a run's bitmaps, each span's rounded up. */
-enum { MESH_RUN_WORDS = 64 };
+enum {
+  MESH_RUN_SPANS = 16, /* most spans of a run ... */
+  MESH_RUN_WORDS = 64, /* ... and most words of its bitmaps, each span's rounded up */
+};
 
 /* The span at `page` is of class c and can be matched: a leader, or in no group, not pinned, with room and
  * something in it. Whether another span of its group is pinned is seen when it is to move. */
 bool mesh_candidate(uint32_t page, unsigned c);
 
-/* Gives the `run` spans from `page` on frames of their own, where they have none. */
-void mesh_lead(unsigned c, uint32_t page, uint32_t run);
-
-/* A batch of joins: the k-th span of each run added, with all its group, is to join the group of the k-th
- * span from `leading` on. What does not fit any more is passed over. */
-void mesh_join_begin(unsigned c, uint32_t leading, uint32_t run);
-/* False if the batch is full. */
-bool mesh_join_add(uint32_t page);
+/* A batch: runs of `run` spans of class c are put on frames of their own, and others join them there. */
+void mesh_batch_begin(unsigned c, uint32_t run);
+/* The spans from `page` on lead what is added next; those that have no frame are given one. False if the
+ * batch is full. */
+bool mesh_batch_lead(uint32_t page);
+/* The k-th span from `page` on is to join the k-th leading one, with all its group. What does not fit any
+ * more is passed over. False if the batch is full. */
+bool mesh_batch_join(uint32_t page);
 /* Does it. Returns how many spans gave up pages of their own. */
-size_t mesh_join_end(void);
+size_t mesh_batch_end(void);
 
 #endif

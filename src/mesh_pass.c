@@ -12,7 +12,7 @@
 #include "span_trim.h"
 
 enum {
-  RUN_LENGTHS = 5,        /* rows of 1, 2, 4, 8 or 16 spans */
+  RUN_LENGTHS = 5,        /* rows of 1, 2, 4, 8 or 16 spans: MESH_RUN_SPANS */
   SCAN_PAGES = 1024,      /* pages looked at in one hold of the class lock */
   MATCH_BUDGET = 50000,   /* about 50 us */
   RELEASE_PIECE = 1 << 20, /* bytes: 256 pages, about 50 us */
@@ -351,31 +351,34 @@ static void choose_leading_row(void) {
   pass.page[best] = page;
 }
 
+/* The next row of match.member that leads others; false if there is none. Rows that are alone are passed over. */
+static bool next_leading_row(void) {
+  while (pass.cursor < pass.match.grouped && !same_group(pass.cursor + 1)) pass.cursor++;
+  if (pass.cursor >= pass.match.grouped) return false;
+  pass.leading = pass.cursor++;
+  choose_leading_row();
+  return true;
+}
+
+/* A batch: what is left of the group under way, and the groups after it as far as they fit. */
 static void apply(void) {
   ClassHeap *h = &class_heaps[pass.c];
   const SizeClass *sc = &size_classes[pass.c];
-  const bool leads = !same_group(pass.cursor);
-  if (leads) { /* rows that are alone are passed over */
-    while (pass.cursor < pass.match.grouped && !same_group(pass.cursor + 1)) pass.cursor++;
-    if (pass.cursor >= pass.match.grouped) {
-      finish(os_now_ms());
-      return;
-    }
-    pass.leading = pass.cursor++;
-  }
   lock_acquire(&h->lock);
-  if (leads) {
-    choose_leading_row();
-    mesh_lead(pass.c, pass.page[row_at(pass.leading)], pass.run);
+  mesh_batch_begin(pass.c, pass.run);
+  bool more = same_group(pass.cursor) || next_leading_row();
+  while (more && mesh_batch_lead(pass.page[row_at(pass.leading)])) {
+    while (same_group(pass.cursor) && mesh_batch_join(pass.page[row_at(pass.cursor)])) pass.cursor++;
+    if (same_group(pass.cursor)) break;
+    more = next_leading_row();
   }
-  mesh_join_begin(pass.c, pass.page[row_at(pass.leading)], pass.run);
-  while (same_group(pass.cursor) && mesh_join_add(pass.page[row_at(pass.cursor)])) pass.cursor++;
-  size_t joined = mesh_join_end();
+  size_t joined = mesh_batch_end();
   lock_release(&h->lock);
   figures.meshes += joined;
   figures.pages_total += joined * sc->span_pages;
   pass.released += joined * sc->span_pages;
   figures.pages_peak = max_size(figures.pages_peak, load_relaxed(&mesh_pages_released));
+  if (!more) finish(os_now_ms());
 }
 
 /* --------------------------------------------------------------------------------------- pace */

@@ -61,9 +61,12 @@ bool os_punch(void *window, size_t size);
 /* userfaultfd. `user_only`: stores by the kernel on the program's behalf fail with EFAULT instead of
  * waiting, which needs no privilege. -1 where the kernel will not. */
 int os_uffd_open(bool user_only);
+/* Whole mappings, split where the range ends. */
+bool os_uffd_register(int fd, void *addr, size_t size);
 /* Stores to the pages wait from now on, until os_uffd_wake once the pages were mapped anew, or
- * os_uffd_unprotect. Pages that are not there yet must be touched before. */
+ * os_uffd_unprotect. Registers what is not yet. Pages that are not there yet must be touched before. */
 bool os_uffd_protect(int fd, void *addr, size_t size);
+/* And not registered any more. */
 bool os_uffd_unprotect(int fd, void *addr, size_t size);
 void os_uffd_wake(int fd, void *addr, size_t size);
 /* The descriptor is still a userfaultfd: programs close numbers that they do not know. */

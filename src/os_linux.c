@@ -292,12 +292,16 @@ int os_uffd_open(bool user_only) {
   return -1;
 }
 
+bool os_uffd_register(int fd, void *addr, size_t size) {
+  struct uffdio_register reg = {.range = {.start = (uintptr_t)addr, .len = size}, .mode = UFFDIO_REGISTER_MODE_WP};
+  return raw_syscall(SYS_ioctl, fd, UFFDIO_REGISTER, &reg) == 0;
+}
+
 bool os_uffd_protect(int fd, void *addr, size_t size) {
-  const struct uffdio_range range = {.start = (uintptr_t)addr, .len = size};
-  struct uffdio_register reg = {.range = range, .mode = UFFDIO_REGISTER_MODE_WP};
-  if (raw_syscall(SYS_ioctl, fd, UFFDIO_REGISTER, &reg) != 0) return false;
-  struct uffdio_writeprotect protect = {.range = range, .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+  struct uffdio_writeprotect protect = {.range = {.start = (uintptr_t)addr, .len = size},
+                                        .mode = UFFDIO_WRITEPROTECT_MODE_WP};
   if (raw_syscall(SYS_ioctl, fd, UFFDIO_WRITEPROTECT, &protect) == 0) return true;
+  if (os_uffd_register(fd, addr, size) && raw_syscall(SYS_ioctl, fd, UFFDIO_WRITEPROTECT, &protect) == 0) return true;
   os_uffd_unprotect(fd, addr, size);
   return false;
 }
