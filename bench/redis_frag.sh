@@ -109,7 +109,7 @@ reach_seconds() {
         reached == "" { reached = $1 }
         END {
             if (pss > target * 1024) print "-"
-            else printf "%.1f", reached > inserted ? reached - inserted : 0
+            else printf "%.1f", (reached > inserted ? reached - inserted : 0)
         }' "$work/samples"
 }
 

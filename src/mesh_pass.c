@@ -16,6 +16,7 @@ enum {
   SCAN_PAGES = 1024,      /* pages looked at in one hold of the class lock */
   MATCH_BUDGET = 50000,   /* about 50 us */
   RELEASE_PIECE = 1 << 20, /* bytes: 256 pages, about 50 us */
+  MAPS_WORTH = 64,        /* mappings; with fewer left a search costs more than it can win */
 };
 
 typedef enum PassState { PASS_IDLE, PASS_DRAIN, PASS_COUNT, PASS_SCAN, PASS_MATCH, PASS_APPLY, PASS_RELEASE } PassState;
@@ -25,7 +26,8 @@ static struct {
   PassState state;   /* (M) */
   bool unsettled_too; /* (M) mesh.compact does not wait */
   unsigned c;        /* (M) class */
-  uint32_t run;      /* (M) spans in a row */
+  uint32_t run;      /* (M) spans in a row ... */
+  uint32_t run_max;  /* (M) ... and how many they may be: each stage of a pass has shorter rows */
   size_t maps_left;  /* (M) mappings that the class may use ... */
   bool scarce;       /* (M) ... and they are fewer than its spans */
   size_t row_words;  /* (M) words of a row's bitmap */
@@ -103,15 +105,23 @@ static size_t gain_of(const SizeClass *sc, size_t live_percent, unsigned i) {
   return (pass.rows_of[i] << i) * (fill - live_percent) / fill;
 }
 
-/* The run length with the most pages to win within the mappings that are left; of those about as good
- * the longest, because the cost of a move hardly depends on its length. A row costs 7/4 mappings: one
- * beside another, two if it is apart from all others (as measured on sparse heaps). */
+/* Pages to win with rows of 1 << i spans, by the mappings that are left. Where those are scarce, one that is
+ * left over counts as a page: the shorter rows of the next stage win more with it than they would if they
+ * came first. A row costs 7/4 mappings: one beside another, two if it is apart from all others (as measured
+ * on sparse heaps). */
+static size_t score_of(const SizeClass *sc, size_t live_percent, unsigned i) {
+  size_t maps = pass.rows_of[i] * 7 / 4, gain = gain_of(sc, live_percent, i);
+  if (!pass.scarce || gain == 0) return gain;
+  return maps > pass.maps_left ? gain * pass.maps_left / maps : gain + (pass.maps_left - maps);
+}
+
+/* The run length with the best score; of those about as good the longest, because the cost of a move hardly
+ * depends on its length. */
 static uint32_t choose_run(const SizeClass *sc, size_t live_percent) {
   uint32_t best = 1;
   size_t best_score = 0;
-  for (unsigned i = 0; i < RUN_LENGTHS && (sc->slots << i) / 64 < MESH_RUN_WORDS; i++) {
-    size_t maps = pass.rows_of[i] * 7 / 4, score = gain_of(sc, live_percent, i);
-    if (pass.scarce && maps > pass.maps_left) score = score * pass.maps_left / maps;
+  for (unsigned i = 0; 1u << i <= pass.run_max && (sc->slots << i) / 64 < MESH_RUN_WORDS; i++) {
+    size_t score = score_of(sc, live_percent, i);
     if (score > 0 && score >= best_score - best_score / 20) {
       best = 1u << i;
       best_score = max_size(best_score, score);
@@ -157,6 +167,7 @@ static void begin_scan(void) {
 
 static void start(unsigned c) {
   pass.c = c;
+  pass.run_max = 1u << (RUN_LENGTHS - 1);
   pass.released = 0;
   pass.state = PASS_DRAIN;
   figures.passes++;
@@ -169,6 +180,7 @@ static void drain(void) {
 
 static void finish(uint32_t now_ms) {
   ClassHeap *h = &class_heaps[pass.c];
+  pass.run_max = 0;
   pass.state = pass.memory_size > 0 ? PASS_RELEASE : PASS_IDLE;
   /* What was worth while will be again after a period; what was not, after ever longer waits. Spans that
    * had yet to settle are no proof that there is nothing to win. */
@@ -180,12 +192,26 @@ static void finish(uint32_t now_ms) {
   h->mesh_after = now_ms + h->mesh_wait;
 }
 
+/* Where mappings are scarce the longest rows come first, because a mapping wins most with them. */
+static void end_stage(uint32_t now_ms) {
+  if (!pass.scarce || pass.run == 1) {
+    finish(now_ms);
+    return;
+  }
+  pass.run_max = pass.run / 2;
+  pass.state = PASS_RELEASE;
+}
+
 /* Unmapping much that was touched takes long: a piece at a time. */
 static void release(void) {
   size_t piece = min_size(pass.memory_size, RELEASE_PIECE);
   pass.memory_size -= piece;
   os_unmap(pass.memory + pass.memory_size, piece);
-  if (pass.memory_size == 0) pass.state = PASS_IDLE;
+  if (pass.memory_size > 0) return;
+  if (pass.run_max > 0)
+    begin_count();
+  else
+    pass.state = PASS_IDLE;
 }
 
 static bool is_due(const ClassHeap *h, uint32_t now_ms) {
@@ -250,7 +276,8 @@ static void counted(uint32_t now_ms) {
   pass.scarce = pass.maps_left < pass.candidates + pass.unsettled;
   size_t physical = max_size(1, h->spans - h->members); /* read without its lock: an estimate */
   pass.run = choose_run(sc, max_size(1, load_relaxed(&h->live) * 100 / (physical * sc->slots)));
-  if (pass.candidates < 2 || too_early() || !arena_mesh_open() || !allocate_rows(pass.c, pass.candidates))
+  bool used_up = pass.scarce && pass.maps_left < MAPS_WORTH;
+  if (pass.candidates < 2 || used_up || too_early() || !arena_mesh_open() || !allocate_rows(pass.c, pass.candidates))
     finish(now_ms);
   else
     begin_scan();
@@ -378,7 +405,7 @@ static void apply(void) {
   figures.pages_total += joined * sc->span_pages;
   pass.released += joined * sc->span_pages;
   figures.pages_peak = max_size(figures.pages_peak, load_relaxed(&mesh_pages_released));
-  if (!more) finish(os_now_ms());
+  if (!more) end_stage(os_now_ms());
 }
 
 /* --------------------------------------------------------------------------------------- pace */

@@ -49,7 +49,7 @@ bool os_alias(void *window, size_t size, void *addr);
  * have a file of its own there by now. Uses the first byte of the file. */
 bool os_is_file_of(int fd, void *window);
 /* Maps part of a file privately: what is there is seen, what is stored from now on is this process's
- * alone. */
+ * alone. Not charged ahead, as the arena is not. */
 bool os_map_private(int fd, size_t offset, size_t size, void *addr);
 /* Moves private memory from `from`, one mapping, to `to`. */
 bool os_replace(void *from, size_t size, void *to);

@@ -234,7 +234,7 @@ bool os_is_file_of(int fd, void *window) {
 
 bool os_map_private(int fd, size_t offset, size_t size, void *addr) {
   int saved = errno;
-  void *p = mmap(addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, (off_t)offset);
+  void *p = mmap(addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset);
   errno = saved;
   return p == addr;
 }
