@@ -168,6 +168,19 @@ uint32_t arena_alloc_spans(unsigned size_class, size_t *count, PageContent *cont
   return arena_alloc(span_pages, align, size_class, size_class, content);
 }
 
+bool arena_alloc_at(uint32_t page, unsigned size_class) {
+  const uint32_t span_pages = size_classes[size_class].span_pages;
+  RunState state;
+  lock_acquire(&arena.lock);
+  bool ok = page_run_take_at(page, span_pages, &state);
+  if (ok) {
+    mark(page, span_pages, size_class);
+    count_used(span_pages, 0);
+  }
+  lock_release(&arena.lock);
+  return ok;
+}
+
 static void free_locked(uint32_t page, size_t pages, RunState state, uint32_t now_ms) {
   mark(page, pages, CLASS_NONE);
   count_used(0, pages);

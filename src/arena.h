@@ -83,6 +83,8 @@ uint32_t arena_alloc(size_t pages, size_t align, unsigned head_class, unsigned t
 /* One to `*count` adjacent spans of a small class; *count is how many it got. A dirty run for one is
  * taken before a clean run for all: resident pages are used before more become so. */
 uint32_t arena_alloc_spans(unsigned size_class, size_t *count, PageContent *content);
+/* The pages at `page` as a span of a small class, like arena_alloc; false if no free run long enough starts there. */
+bool arena_alloc_at(uint32_t page, unsigned size_class);
 void arena_free(uint32_t page, size_t pages);
 /* Frees a span whose pages were just mapped anew. */
 void arena_free_fresh(uint32_t page, size_t pages);

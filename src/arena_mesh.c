@@ -92,7 +92,16 @@ static void set_frame_locked(uint32_t page, uint32_t pages, uint32_t frame) {
   mesh.boundaries += (size_t)boundary(page) + boundary(page + pages);
 }
 
+int arena_mesh_cost_of_leaving(uint32_t page, uint32_t pages) {
+  lock_acquire(&arena.lock);
+  int now = boundary(page) + boundary(page + pages);
+  int then = (file_page(page - 1) != 0) + (file_page(page + pages) != 0);
+  lock_release(&arena.lock);
+  return then - now;
+}
+
 bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages) {
+  if (arena_mesh_cost_of_leaving(page, pages) > 0 && arena_mesh_maps() >= mesh.maps_limit) return false;
   if (!os_map_fresh(page_address(page), pages_to_bytes(pages))) return false;
   barrier_mapped_anew(page_address(page), pages_to_bytes(pages));
   lock_acquire(&arena.lock);

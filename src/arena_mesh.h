@@ -33,8 +33,11 @@ void arena_mesh_release_frame(uint32_t frame, uint32_t pages);
 void arena_mesh_move(MeshMove *moves, size_t count, unsigned c);
 
 /* Gives a span with no live slot fresh anonymous pages; false (it stays on its frame) if the system has
- * no room for the mapping. */
+ * no room for the mapping, or if the span parts neighbours that are one mapping and there are as many as may
+ * be. */
 bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages);
+/* Mappings that there would be more, or less, if the span were anonymous. */
+int arena_mesh_cost_of_leaving(uint32_t page, uint32_t pages);
 
 /* Takes a span with live slots off its current frame, as anonymous memory of its own; the frame and those
  * who share it stay. False, with nothing changed, if the system has no room, or as barrier_protect. Stores

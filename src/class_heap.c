@@ -11,6 +11,11 @@ void class_heaps_init(void) {
   for (unsigned c = 0; c < CLASS_END; c++) class_heaps[c].lock.rank = RANK_CLASS + c;
 }
 
+void class_heap_misuse(ClassHeap *h, const char *what, const void *address) {
+  lock_release(&h->lock);
+  mesh_fatal(what, address);
+}
+
 void bin_insert(ClassHeap *h, uint32_t page, MiniHeap *mh, uint8_t bin) {
   mh->bin = bin;
   mh->prev = 0;

@@ -38,6 +38,10 @@ Lock *mesh_lock(void);
 
 void class_heaps_init(void);
 
+/* Ends the program for a misuse of `address` found under the class lock. Not holding it any more: the program's
+ * handler of SIGABRT may allocate. */
+_Noreturn void class_heap_misuse(ClassHeap *h, const char *what, const void *address);
+
 /* Span lists. `mh` is the head of `page`. */
 void bin_insert(ClassHeap *h, uint32_t page, MiniHeap *mh, uint8_t bin);
 /* From the list it is in, if it is in one. */

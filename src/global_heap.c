@@ -49,6 +49,16 @@ static bool grow(ClassHeap *h, unsigned c, size_t want) {
   return true;
 }
 
+bool global_heap_make_span(uint32_t page, unsigned c) {
+  ClassHeap *h = &class_heaps[c];
+  if (!arena_alloc_at(page, c)) return false;
+  span_init(page, c);
+  h->spans++;
+  h->span_allocs++;
+  if (h->spans > h->spans_peak) h->spans_peak = h->spans;
+  return true;
+}
+
 size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng *rng) {
   ClassHeap *h = &class_heaps[c];
   size_t n = 0;
@@ -92,8 +102,8 @@ static void drain_slot(ClassHeap *h, const SizeClass *sc, void *slot, uint32_t n
   MiniHeap *mh = miniheap_of(page);
   size_t offset = (size_t)((char *)slot - page_address(page));
   uint32_t i = slot_index(sc, offset);
-  if (UNLIKELY(i * (size_t)sc->size != offset || i >= sc->slots)) mesh_fatal("invalid free of", slot);
-  if (UNLIKELY(!bitmap_get(mh->bitmap, i))) mesh_fatal("double free of", slot);
+  if (UNLIKELY(i * (size_t)sc->size != offset || i >= sc->slots)) class_heap_misuse(h, "invalid free of", slot);
+  if (UNLIKELY(!bitmap_get(mh->bitmap, i))) class_heap_misuse(h, "double free of", slot);
   mh->stamp = now_ms;
   if (UNLIKELY(mh->frame != 0)) {
     group_drain(h, page, i, now_ms);
@@ -119,7 +129,7 @@ static void drain_locked(ClassHeap *h, unsigned c, void *const *slots, size_t co
   for (size_t i = 0; i < count; i++) {
     if (i + PREFETCH_AHEAD < count) __builtin_prefetch(miniheap_of(page_of(slots[i + PREFETCH_AHEAD])), 1);
     /* A span given back earlier in this batch, and its slot once more: no longer of this class. */
-    if (UNLIKELY(class_at(slots[i]) != c)) mesh_fatal("double free of", slots[i]);
+    if (UNLIKELY(class_at(slots[i]) != c)) class_heap_misuse(h, "double free of", slots[i]);
     drain_slot(h, sc, slots[i], now_ms, &empty);
   }
   free_empty_spans(h, &empty, sc->span_pages);

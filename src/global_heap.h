@@ -10,6 +10,9 @@
  * those of a span in random order. 0 when the system has no memory. */
 size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng *rng);
 
+/* Makes the free pages at `page` a span of class c with no live slot, in no list; false if they are not free. (S) */
+bool global_heap_make_span(uint32_t page, unsigned c);
+
 /* Gives slots of class `c` back to their spans. Ends the program if one is not the start of a live
  * slot: a double free, or a free of a pointer that malloc did not return. */
 void global_heap_drain(unsigned c, void *const *slots, size_t count);

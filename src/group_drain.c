@@ -11,21 +11,36 @@ static void free_fresh_span(ClassHeap *h, uint32_t page, uint32_t pages) {
   h->span_frees++;
 }
 
-void group_release_member(ClassHeap *h, uint32_t page) {
-  const uint32_t pages = size_classes[miniheap_of(page)->size_class].span_pages;
-  if (!arena_mesh_to_anonymous(page, pages)) return;
+static bool release_member(ClassHeap *h, uint32_t page, uint32_t pages) {
+  if (!arena_mesh_to_anonymous(page, pages)) return false;
   mesh_group_leave(page);
   h->members--;
   sub_relaxed(&mesh_pages_released, pages);
   free_fresh_span(h, page, pages);
+  return true;
 }
 
-/* The last slot of the frame is free. Where a member could not leave, or the leader cannot, the group
- * stays as an empty span of its class. */
-static void end_group(ClassHeap *h, uint32_t leader) {
+/* A member with no live slot that no mapping depends on any more. */
+static bool can_go(const ClassHeap *h, uint32_t page, uint32_t pages) {
+  const unsigned c = (unsigned)(h - class_heaps);
+  if (page >= arena.frontier || class_at(page_address(page)) != c) return false;
+  const MiniHeap *mh = miniheap_of(page);
+  return mh->offset == 0 && mh->leader != page && mh->live == 0 && arena_mesh_cost_of_leaving(page, pages) <= 0;
+}
+
+void group_let_go(ClassHeap *h, uint32_t page) {
+  const uint32_t pages = size_classes[miniheap_of(page)->size_class].span_pages;
+  if (!can_go(h, page, pages) || !release_member(h, page, pages)) return;
+  for (uint32_t next = page + pages; can_go(h, next, pages) && release_member(h, next, pages);) next += pages;
+  for (uint32_t before = page - pages; can_go(h, before, pages) && release_member(h, before, pages);) before -= pages;
+}
+
+void group_end(ClassHeap *h, uint32_t leader) {
   MiniHeap *mh = miniheap_of(leader);
   const uint32_t pages = size_classes[mh->size_class].span_pages, frame = mh->frame;
-  if (has_members(leader) || !arena_mesh_to_anonymous(leader, pages)) {
+  while (has_members(leader) && release_member(h, mh->group_next, pages)) {
+  }
+  if (has_members(leader) || (frame != 0 && !arena_mesh_to_anonymous(leader, pages))) {
     rebin(h, leader, mh);
     return;
   }
@@ -40,7 +55,7 @@ void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms) {
   MiniHeap *first = miniheap_of(leader);
   if (page == leader) {
     if (UNLIKELY(!mesh_group_leader_owns(leader, i)))
-      mesh_fatal("double free of", page_address(page) + i * size_classes[mh->size_class].size);
+      class_heap_misuse(h, "double free of", page_address(page) + i * size_classes[mh->size_class].size);
   } else {
     bitmap_clear(mh->bitmap, i);
     mh->live--;
@@ -48,9 +63,9 @@ void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms) {
   bitmap_clear(first->bitmap, i);
   first->live--;
   first->stamp = now_ms;
-  if (page != leader && mh->live == 0) group_release_member(h, page);
+  if (page != leader && mh->live == 0) group_let_go(h, page);
   if (first->live == 0)
-    end_group(h, leader);
+    group_end(h, leader);
   else
     rebin(h, leader, first);
 }

@@ -8,8 +8,12 @@
 /* Gives slot i of the span at `page` back. Ends the program if it is not live at this span's addresses. */
 void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms);
 
-/* Lets a member with no live slot go: its span becomes anonymous and free. It stays a member if the
- * system has no mapping to spare. */
-void group_release_member(ClassHeap *h, uint32_t page);
+/* Lets a member with no live slot go, if it does not part neighbours that are one mapping: its span becomes
+ * anonymous and free. Otherwise it stays as a filler, which costs nothing but addresses, until a neighbour
+ * goes. */
+void group_let_go(ClassHeap *h, uint32_t page);
+/* Frees a span with no live slot, in no group or leading one whose members have none either. Where the system
+ * has no mapping to spare, it stays as an empty span of its class. */
+void group_end(ClassHeap *h, uint32_t leader);
 
 #endif

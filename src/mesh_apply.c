@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "arena_mesh.h"
+#include "global_heap.h"
 #include "group_drain.h"
 #include "mesh_group.h"
 #include "pin.h"
@@ -37,6 +38,18 @@ bool mesh_candidate(uint32_t page, unsigned c) {
          mh->live < mh->slots && !pin_holds(page);
 }
 
+bool mesh_fillable(uint32_t page, unsigned c) {
+  const uint32_t end = page + size_classes[c].span_pages;
+  if (end > arena.frontier) return false;
+  for (; page < end; page++)
+    if (class_at(page_address(page)) != CLASS_NONE) return false;
+  return true;
+}
+
+static bool make_filler(uint32_t page) {
+  return mesh_fillable(page, batch.c) && global_heap_make_span(page, batch.c);
+}
+
 void mesh_batch_begin(unsigned c, uint32_t run) {
   batch.c = c;
   batch.run = run;
@@ -47,10 +60,13 @@ static bool is_full(void) { return batch.ranges >= BATCH_RANGES || batch.moves >
 
 /* True if the span can lead: it is on a frame, or will be. */
 static bool add_lead(uint32_t page) {
-  const MiniHeap *mh = miniheap_of(page);
-  if (!mesh_candidate(page, batch.c)) return false;
-  if (frame_is_current(mh->frame)) return true;
-  if (batch.moves == MESH_BATCH_MAX || !arena_mesh_claim_frame(page)) return false;
+  if (batch.moves == MESH_BATCH_MAX) return false;
+  if (!mesh_candidate(page, batch.c) && !make_filler(page)) return false;
+  if (frame_is_current(miniheap_of(page)->frame)) return true;
+  if (!arena_mesh_claim_frame(page)) {
+    if (miniheap_of(page)->live == 0) group_end(&class_heaps[batch.c], page);
+    return false;
+  }
   batch.move[batch.moves++] = (MeshMove){.page = page, .leader = page, .frame = page, .copy = true};
   return true;
 }
@@ -82,13 +98,14 @@ static size_t movable_spans(uint32_t b) {
 
 /* Adds the moves that join group b to group a, if they still fit. `taken` is a's bitmap so far. */
 static void add_join(uint32_t a, uint32_t b, uint64_t *taken) {
-  if (!mesh_candidate(b, batch.c)) return;
+  if (batch.moves == MESH_BATCH_MAX || a == b) return;
+  if (!mesh_candidate(b, batch.c) && !make_filler(b)) return;
   const MiniHeap *to = miniheap_of(a), *from = miniheap_of(b);
   const uint32_t frame = frame_is_current(to->frame) ? to->frame : a;
   for (size_t w = 0; w < bitmap_words(from->slots); w++)
     if (taken[w] & from->bitmap[w]) return;
   size_t spans = movable_spans(b);
-  if (a == b || spans == 0 || spans > GROUP_SIZE_MAX || batch.moves + spans > MESH_BATCH_MAX) return;
+  if (spans == 0 || spans > GROUP_SIZE_MAX || batch.moves + spans > MESH_BATCH_MAX) return;
   for (size_t w = 0; w < bitmap_words(from->slots); w++) taken[w] |= from->bitmap[w];
   batch.join[batch.joins++] = (Join){.into = a, .from = b, .old_frame = from->frame};
   uint32_t page = b;
@@ -110,32 +127,40 @@ bool mesh_batch_join(uint32_t page) {
   return true;
 }
 
-/* The bookkeeping of a span that was to move onto its own frame. */
-static void settle_lead(ClassHeap *h, uint32_t page, uint32_t span_pages) {
-  if (frame_is_current(miniheap_of(page)->frame))
-    span_untrim(h, miniheap_of(page));
-  else
-    arena_mesh_release_frame(page, span_pages);
-}
-
-/* The bookkeeping of one join after its spans were mapped, or not. True if all were. */
+/* The bookkeeping of one join after its spans were mapped, or not. True if pages were won. */
 static bool settle_join(ClassHeap *h, const Join *join, uint32_t span_pages) {
   MiniHeap *from = miniheap_of(join->from);
-  if (!frame_is_current(miniheap_of(join->into)->frame)) return false;
-  bin_remove(h, from);
-  span_untrim(h, from);
-  uint32_t rest = mesh_group_merge(join->into, join->from);
-  rebin(h, join->into, miniheap_of(join->into));
-  mesh_group_assert_state(join->into);
+  const bool filler = from->live == 0;
+  uint32_t rest = join->from;
+  if (frame_is_current(miniheap_of(join->into)->frame)) {
+    bin_remove(h, from);
+    span_untrim(h, from);
+    rest = mesh_group_merge(join->into, join->from);
+    rebin(h, join->into, miniheap_of(join->into));
+    mesh_group_assert_state(join->into);
+  }
   if (rest != 0) {
-    rebin(h, rest, miniheap_of(rest));
+    if (filler)
+      group_end(h, rest);
+    else
+      rebin(h, rest, miniheap_of(rest));
     return false;
   }
   h->members++;
   add_relaxed(&mesh_pages_released, span_pages);
   if (frame_is_current(join->old_frame)) arena_mesh_release_frame(join->old_frame, span_pages);
-  if (from->live == 0) group_release_member(h, join->from);
-  return true;
+  if (from->live == 0 && !filler) group_let_go(h, join->from);
+  return !filler;
+}
+
+/* The bookkeeping of a span that was to move onto its own frame. */
+static void settle_lead(ClassHeap *h, uint32_t page, uint32_t span_pages) {
+  MiniHeap *mh = miniheap_of(page);
+  if (frame_is_current(mh->frame))
+    span_untrim(h, mh);
+  else
+    arena_mesh_release_frame(page, span_pages);
+  if (mh->live == 0) group_end(h, page);
 }
 
 size_t mesh_batch_end(void) {
@@ -145,8 +170,8 @@ size_t mesh_batch_end(void) {
   /* If the mappings that it needs are allowed; the barrier takes some for a moment. */
   size_t needed = arena_mesh_maps_needed(batch.move, batch.moves, span_pages);
   if (arena_mesh_maps() + needed <= arena_mesh_maps_limit()) arena_mesh_move(batch.move, batch.moves, batch.c);
+  for (size_t i = 0; i < batch.joins; i++) joined += settle_join(h, &batch.join[i], span_pages);
   for (size_t i = 0; i < batch.moves; i++)
     if (batch.move[i].leader == batch.move[i].page) settle_lead(h, batch.move[i].page, span_pages);
-  for (size_t i = 0; i < batch.joins; i++) joined += settle_join(h, &batch.join[i], span_pages);
   return joined;
 }

@@ -11,11 +11,15 @@ enum {
   MESH_RUN_WORDS = 64, /* ... and most words of its bitmaps, each span's rounded up */
 };
 
+/* The pages at `page` could be a filler of class c; whether they are still free is seen when it is to move. */
+bool mesh_fillable(uint32_t page, unsigned c);
+
 /* The span at `page` is of class c and can be matched: a leader, or in no group, not pinned, with room and
  * something in it. Whether another span of its group is pinned is seen when it is to move. */
 bool mesh_candidate(uint32_t page, unsigned c);
 
-/* A batch: runs of `run` spans of class c are put on frames of their own, and others join them there. */
+/* A batch: runs of `run` spans of class c are put on frames of their own, and others join them there. Free
+ * pages between the spans of a run are made fillers, spans with no live slot: so the run is one mapping. */
 void mesh_batch_begin(unsigned c, uint32_t run);
 /* The spans from `page` on lead what is added next; those that have no frame are given one. False if the
  * batch is full. */

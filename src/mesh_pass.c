@@ -30,6 +30,7 @@ static struct {
   uint32_t run_max;  /* (M) ... and how many they may be: each stage of a pass has shorter rows */
   size_t maps_left;  /* (M) mappings that the class may use ... */
   bool scarce;       /* (M) ... and they are fewer than its spans */
+  bool fill;         /* (M) because of that, free pages between spans are taken into rows */
   size_t row_words;  /* (M) words of a row's bitmap */
   char *memory;      /* (M) one mapping for all of what follows */
   size_t memory_size;
@@ -40,8 +41,10 @@ static struct {
   uint32_t leading;  /* (M) ... and of the row whose groups it joins */
   MeshMatch match;   /* (M) */
   size_t released;   /* (M) pages by this pass */
-  uint32_t stretch;  /* (M) count: neighbouring candidates so far */
-  size_t candidates; /* (M) count: spans that can be matched */
+  uint32_t stretch;  /* (M) count: neighbouring candidates so far, and free pages between them ... */
+  uint32_t free_spans; /* (M) ... of which these come last */
+  size_t candidates; /* (M) count: spans that can be matched ... */
+  size_t live;       /* (M) ... and their live slots */
   size_t rows_of[RUN_LENGTHS]; /* (M) count: rows that there are of 1, 2, 4, ... spans */
   uint32_t unsettled; /* (M) spans that the scan passed over because they may yet become empty */
 } pass;
@@ -107,10 +110,10 @@ static size_t gain_of(const SizeClass *sc, size_t live_percent, unsigned i) {
 
 /* Pages to win with rows of 1 << i spans, by the mappings that are left. Where those are scarce, one that is
  * left over counts as a page: the shorter rows of the next stage win more with it than they would if they
- * came first. A row costs 7/4 mappings: one beside another, two if it is apart from all others (as measured
- * on sparse heaps). */
+ * came first. A row costs one mapping beside another, two if it is apart from all others: 7/4 as measured on
+ * sparse heaps, 5/4 where free pages are taken in. */
 static size_t score_of(const SizeClass *sc, size_t live_percent, unsigned i) {
-  size_t maps = pass.rows_of[i] * 7 / 4, gain = gain_of(sc, live_percent, i);
+  size_t maps = pass.rows_of[i] * (pass.fill ? 5 : 7) / 4, gain = gain_of(sc, live_percent, i);
   if (!pass.scarce || gain == 0) return gain;
   return maps > pass.maps_left ? gain * pass.maps_left / maps : gain + (pass.maps_left - maps);
 }
@@ -132,11 +135,10 @@ static uint32_t choose_run(const SizeClass *sc, size_t live_percent) {
 
 /* -------------------------------------------------------------------------------------- start */
 
-/* Memory for rows of `run` spans out of `spans`. */
-static bool allocate_rows(unsigned c, size_t spans) {
+static bool allocate_rows(unsigned c) {
   const size_t slots = size_classes[c].slots;
   pass.row_words = bitmap_words(pass.run * slots);
-  pass.rows_max = spans / pass.run + 1;
+  pass.rows_max = pass.rows_of[log2_floor(pass.run)] + 1;
   size_t head = round_up(pass.rows_max * sizeof(uint32_t), 64);
   size_t bits = pass.rows_max * pass.row_words * sizeof(uint64_t);
   size_t match = mesh_match_memory(pass.rows_max, pass.run * slots);
@@ -154,8 +156,8 @@ static bool allocate_rows(unsigned c, size_t spans) {
 static void begin_count(void) {
   pass.state = PASS_COUNT;
   pass.cursor = 1;
-  pass.stretch = pass.unsettled = 0;
-  pass.candidates = 0;
+  pass.stretch = pass.free_spans = pass.unsettled = 0;
+  pass.candidates = pass.live = 0;
   memset(pass.rows_of, 0, sizeof pass.rows_of);
 }
 
@@ -167,6 +169,7 @@ static void begin_scan(void) {
 
 static void start(unsigned c) {
   pass.c = c;
+  pass.fill = class_meshes(c) && maps_left(c) < class_heaps[c].spans; /* read without its lock: an estimate */
   pass.run_max = 1u << (RUN_LENGTHS - 1);
   pass.released = 0;
   pass.state = PASS_DRAIN;
@@ -259,6 +262,8 @@ static bool settled_candidate(uint32_t page, uint32_t now_ms) {
 }
 
 static void end_stretch(void) {
+  pass.stretch -= pass.free_spans;
+  pass.free_spans = 0;
   for (unsigned i = 0; i < RUN_LENGTHS; i++) pass.rows_of[i] += pass.stretch >> i;
   pass.stretch = 0;
 }
@@ -270,14 +275,17 @@ static bool too_early(void) {
 }
 
 static void counted(uint32_t now_ms) {
-  ClassHeap *h = &class_heaps[pass.c];
   const SizeClass *sc = &size_classes[pass.c];
   pass.maps_left = maps_left(pass.c);
   pass.scarce = pass.maps_left < pass.candidates + pass.unsettled;
-  size_t physical = max_size(1, h->spans - h->members); /* read without its lock: an estimate */
-  pass.run = choose_run(sc, max_size(1, load_relaxed(&h->live) * 100 / (physical * sc->slots)));
+  if (pass.fill && !pass.scarce) {
+    pass.fill = false;
+    begin_count();
+    return;
+  }
+  pass.run = choose_run(sc, max_size(1, pass.live * 100 / max_size(1, pass.rows_of[0] * sc->slots)));
   bool used_up = pass.scarce && pass.maps_left < MAPS_WORTH;
-  if (pass.candidates < 2 || used_up || too_early() || !arena_mesh_open() || !allocate_rows(pass.c, pass.candidates))
+  if (pass.candidates < 2 || used_up || too_early() || !arena_mesh_open() || !allocate_rows(pass.c))
     finish(now_ms);
   else
     begin_scan();
@@ -295,7 +303,13 @@ static void count(uint32_t now_ms) {
     if (ours && class_trims(pass.c)) trim(h, pass.cursor, now_ms);
     if (ours && class_meshes(pass.c) && settled_candidate(pass.cursor, now_ms)) {
       pass.candidates++;
+      pass.live += miniheap_of(pass.cursor)->live;
       pass.stretch++;
+      pass.free_spans = 0;
+      pass.cursor += span_pages;
+    } else if (pass.fill && pass.stretch > pass.free_spans * 2 && mesh_fillable(pass.cursor, pass.c)) {
+      pass.stretch++;
+      pass.free_spans++;
       pass.cursor += span_pages;
     } else {
       end_stretch();
@@ -311,14 +325,22 @@ static void count(uint32_t now_ms) {
 static void add_row(uint32_t page, const SizeClass *sc) {
   uint64_t *row = pass.bits + pass.rows * pass.row_words;
   pass.page[pass.rows++] = page;
-  for (uint32_t k = 0; k < pass.run; k++)
-    bitmap_append(row, k * sc->slots, miniheap_of(page + k * sc->span_pages)->bitmap, sc->slots);
+  for (uint32_t k = 0; k < pass.run; k++, page += sc->span_pages)
+    if (class_at(page_address(page)) == pass.c)
+      bitmap_append(row, k * sc->slots, miniheap_of(page)->bitmap, sc->slots);
 }
 
+/* A row begins with a span of the class, and at least half of it are such. */
 static bool is_row(uint32_t page, uint32_t span_pages, uint32_t end, uint32_t now_ms) {
-  for (uint32_t k = 0; k < pass.run; k++, page += span_pages)
-    if (page + span_pages > end || !mesh_candidate(page, pass.c) || !is_settled(page, now_ms)) return false;
-  return true;
+  uint32_t spans = 0;
+  for (uint32_t k = 0; k < pass.run; k++, page += span_pages) {
+    if (page + span_pages > end) return false;
+    if (mesh_candidate(page, pass.c) && is_settled(page, now_ms))
+      spans++;
+    else if (!pass.fill || k == 0 || !mesh_fillable(page, pass.c))
+      return false;
+  }
+  return 2 * spans >= pass.run;
 }
 
 static void scan(uint32_t now_ms) {
