@@ -37,11 +37,10 @@ static bool open_window(void) {
   return true;
 }
 
-/* Whose groups are still another process's: nothing may be meshed or punched. */
-static bool in_unprepared_child(void) { return mesh.prepared != NULL && *mesh.prepared == 0; }
+bool arena_mesh_in_unprepared_child(void) { return mesh.prepared != NULL && *mesh.prepared == 0; }
 
 bool arena_mesh_open(void) {
-  if (mesh.impossible || in_unprepared_child()) return false;
+  if (mesh.impossible || arena_mesh_in_unprepared_child()) return false;
   if (barrier_kind() == BARRIER_OFF) return false;
   if (mesh.window != NULL) return true;
   mesh.impossible = !open_window();
@@ -63,7 +62,7 @@ bool arena_mesh_claim_frame(uint32_t page) {
 }
 
 void arena_mesh_release_frame(uint32_t frame, uint32_t pages) {
-  if (mesh.window == NULL || in_unprepared_child()) return;
+  if (mesh.window == NULL || arena_mesh_in_unprepared_child()) return;
   os_punch(frame_address(frame), pages_to_bytes(pages));
   lock_acquire(&arena.lock);
   bitmap_clear(mesh.busy, frame);
@@ -77,7 +76,7 @@ static uint32_t file_page(uint32_t page) {
   if (c < CLASS_FIRST || c >= CLASS_END) return 0;
   uint32_t offset = miniheap_of(page)->offset;
   uint32_t frame = miniheap_of(page - offset)->frame;
-  return frame == 0 ? 0 : frame + offset;
+  return frame == 0 ? 0 : (frame & FRAME_STALE) | ((frame + offset) & ~FRAME_STALE);
 }
 
 /* A mapping ends before `page`. (A) */
@@ -198,7 +197,7 @@ static char *range_address(const MeshMove *moves, const MoveRange *r) {
 
 static void map_range(const MeshMove *moves, const MoveRange *r, uint32_t span_pages) {
   const size_t bytes = r->count * pages_to_bytes(span_pages);
-  if (!os_alias(frame_address(moves[r->first].frame), bytes, range_address(moves, r))) {
+  if (!barrier_holds() || !os_alias(frame_address(moves[r->first].frame), bytes, range_address(moves, r))) {
     barrier_give_up(range_address(moves, r), bytes);
     return;
   }
@@ -215,6 +214,10 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
   MoveRange ranges[MESH_BATCH_MAX];
   check_debug(count <= MESH_BATCH_MAX);
   if (count == 0 || !barrier_open()) return;
+  if (!barrier_allows(sc->size)) {
+    barrier_close();
+    return;
+  }
   sort_moves(moves, count);
   size_t n = find_ranges(moves, count, sc->span_pages, ranges);
   bool protected[MESH_BATCH_MAX];
@@ -240,11 +243,11 @@ static void make_private(uint32_t page, uint32_t file, uint32_t pages, bool have
 }
 
 static void mark_stale(uint32_t page, uint32_t pages) {
-  static uint32_t generation; /* (A) of the file, modulo 8 */
-  if (pages == 0) generation = (generation + 1) & 7;
+  static uint32_t apart; /* (A) sets the file's pages apart from those of the files before */
+  if (pages == 0) apart += FRAMES_APART;
   for (uint32_t p = page; p < page + pages; p++) {
     MiniHeap *mh = miniheap_of(p);
-    if (mh->offset == 0) mh->frame |= FRAME_STALE | generation << FRAME_GENERATION_SHIFT;
+    if (mh->offset == 0) mh->frame = FRAME_STALE | (mh->frame + apart);
   }
 }
 

@@ -12,6 +12,14 @@
 /* What is in use; BARRIER_AUTO before the first batch. */
 BarrierKind barrier_kind(void);
 
+/* SIGSEGV is the barrier, or may become it: no thread may block it. Asks, before the first batch, what there
+ * will be to choose from, and what it says it stands by. */
+bool barrier_needs_segv(void);
+
+/* Objects of this size may be protected: where the kernel cannot be made to wait, those are left out that
+ * it is made to store into by calls that nobody can wrap. */
+bool barrier_allows(size_t object_size);
+
 /* Chooses a back end at first use. False if there is none (for good), or none just now. */
 bool barrier_open(void);
 /* False, and the range is as it was, if the kernel will not, or if a system call under way may write
@@ -22,6 +30,9 @@ void barrier_wake(char *addr, size_t size);
 /* The range was not: its writers go on on the old pages. */
 void barrier_give_up(char *addr, size_t size);
 void barrier_close(void);
+/* In mid-batch: writers still wait. False if the program closed the descriptor by a system call of its
+ * own: what is not mapped yet must stay. */
+bool barrier_holds(void);
 /* Its descriptor, -1 if there is none. */
 int barrier_fd(void);
 /* Takes it elsewhere if it is this one. */
