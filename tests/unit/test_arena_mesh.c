@@ -15,7 +15,7 @@
 #include "os.h"
 #include "unit.h"
 
-enum { OBJECTS = 40000, SIZE = 256, KEEP_ONE_IN = 8, FORKS = 60 };
+enum { OBJECTS = 40000, SIZE = 256, KEEP_ONE_IN = 8, FORKS = 24 };
 
 static uint64_t *object[OBJECTS];
 
