@@ -34,6 +34,19 @@ static void from_os(const OsSignalAction *action, struct sigaction *a) {
   memcpy(&a->sa_mask, &action->mask, sizeof action->mask);
 }
 
+/* Signals whose handlers the program wanted SIGSEGV blocked in. */
+static _Atomic uint64_t blocked_in_handler; /* (~) */
+
+static bool handler_blocks(int signal) { return load_relaxed(&blocked_in_handler) >> (signal - 1) & 1; }
+
+/* Returns what it was. */
+static bool note_handler_mask(int signal, bool blocks) {
+  const uint64_t bit = (uint64_t)1 << (signal - 1);
+  if (blocks) return atomic_fetch_or_explicit(&blocked_in_handler, bit, memory_order_relaxed) & bit;
+  if (!handler_blocks(signal)) return false;
+  return atomic_fetch_and_explicit(&blocked_in_handler, ~bit, memory_order_relaxed) & bit;
+}
+
 /* A child of vfork has its own actions, which end with it, but the memory, and so the record of the
  * program's action, is its parent's. */
 static bool in_vfork_child(void) { return segv_of_other_process() && !arena_mesh_in_unprepared_child(); }
@@ -42,25 +55,18 @@ static int exchange_segv(const struct sigaction *new, struct sigaction *old) {
   OsSignalAction wanted, before;
   if (new != NULL) wanted = to_os(new);
   segv_exchange(new != NULL && !in_vfork_child() ? &wanted : NULL, &before);
-  if (old != NULL) from_os(&before, old);
+  bool blocked = new != NULL ? note_handler_mask(SIGSEGV, false) : handler_blocks(SIGSEGV);
+  if (old == NULL) return 0;
+  from_os(&before, old);
+  if (blocked) sigaddset(&old->sa_mask, SIGSEGV);
   return 0;
-}
-
-/* Signals whose handlers the program wanted SIGSEGV blocked in. */
-static _Atomic uint64_t blocked_in_handler; /* (~) */
-
-static bool note_handler_mask(int signal, bool blocks) {
-  const uint64_t bit = (uint64_t)1 << (signal - 1);
-  if (blocks) return atomic_fetch_or_explicit(&blocked_in_handler, bit, memory_order_relaxed) & bit;
-  if (!(load_relaxed(&blocked_in_handler) & bit)) return false;
-  return atomic_fetch_and_explicit(&blocked_in_handler, ~bit, memory_order_relaxed) & bit;
 }
 
 EXPORT int sigaction(int signal, const struct sigaction *new, struct sigaction *old) {
   struct sigaction open_to_segv;
   if (signal == SIGSEGV && segv_installed()) return exchange_segv(new, old);
   const bool valid = signal > 0 && signal <= 64;
-  bool blocked = valid && (load_relaxed(&blocked_in_handler) >> (signal - 1) & 1), blocks = false;
+  bool blocked = valid && handler_blocks(signal), blocks = false;
   if (new != NULL) {
     open_to_segv = *new;
     blocks = open_mask(&new->sa_mask, &open_to_segv.sa_mask) != &new->sa_mask;

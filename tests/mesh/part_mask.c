@@ -18,7 +18,8 @@
 enum { WORDS = 200, STORE_US = 300, STACK = 1 << 16 };
 
 static struct sparse words;
-static volatile uint64_t number;
+static volatile uint64_t number; /* the last that was stored */
+
 static const sigset_t *everything(void) {
   static sigset_t set;
   sigfillset(&set);
@@ -143,12 +144,17 @@ static void by_context(void) {
   free(stack);
 }
 
+static void *only_store(void *unused) {
+  store();
+  return unused;
+}
+
 static void by_attribute(void) {
   pthread_attr_t a;
   pthread_t thread;
   pthread_attr_init(&a);
   must(pthread_attr_setsigmask_np(&a, everything()) == 0);
-  must(pthread_create(&thread, &a, (void *(*)(void *))(void (*)(void))store, NULL) == 0);
+  must(pthread_create(&thread, &a, only_store, NULL) == 0);
   pthread_join(thread, NULL);
   pthread_attr_destroy(&a);
 }
