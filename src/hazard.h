@@ -40,14 +40,14 @@ void hazard_clear_slow(Published p);
 
 /* The stack pointer that the function which says this was called with. */
 #define HAZARD_FRAME ((uintptr_t)__builtin_dwarf_cfa())
-#define hazard_publish(buffer, size)                                          \
-  (hazard_concerns(buffer) ? hazard_publish_at(HAZARD_FRAME, (buffer), (size)) \
-                           : (Published){.hazard = NULL})
+#define hazard_publish(buffer, size)                                                        \
+  (hazard_concerns((uintptr_t)(buffer)) ? hazard_publish_at(HAZARD_FRAME, (buffer), (size)) \
+                                        : (Published){.hazard = NULL})
 #define hazard_add(p, buffer, size) \
-  (hazard_concerns(buffer) ? hazard_add_at((p), HAZARD_FRAME, (buffer), (size)) : (void)0)
+  (hazard_concerns((uintptr_t)(buffer)) ? hazard_add_at((p), HAZARD_FRAME, (buffer), (size)) : (void)0)
 
-static inline ADDRESS_ONLY(1) bool hazard_concerns(const void *buffer) {
-  return arena_contains(buffer) && load_relaxed(&hazard_wanted);
+static inline bool hazard_concerns(uintptr_t address) {
+  return arena_contains((const void *)address) && load_relaxed(&hazard_wanted);
 }
 static inline void hazard_clear(Published p) {
   if (p.hazard != NULL) hazard_clear_slow(p);

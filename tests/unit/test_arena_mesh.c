@@ -10,6 +10,7 @@
 #include "child.h"
 #include "fork.h"
 #include "heap_api.h"
+#include "init.h"
 #include "mesh_pass.h"
 #include "options.h"
 #include "os.h"
@@ -68,6 +69,12 @@ static size_t mesh(void) {
   MeshFigures figures;
   mesh_pass_figures(&figures);
   return figures.pages_now;
+}
+
+/* The first allocation would read the environment. */
+static void choose(BarrierKind kind) {
+  expect(init_once());
+  options.barrier = kind;
 }
 
 static bool meshing_works(void) {
@@ -136,7 +143,7 @@ static void close_and_store(void) {
 
 static void lose_barrier(void *unused) {
   (void)unused;
-  options.barrier = BARRIER_UFFD;
+  choose(BARRIER_UFFD);
   if (!meshing_works()) return;
   for (int round = 0; round < 20; round++) {
     Rng rng;
@@ -154,10 +161,23 @@ static void lose_barrier(void *unused) {
 
 TEST(no_store_is_lost_when_the_barrier_is_closed_in_mid_batch) { assert_child_passes(lose_barrier, NULL); }
 
+static void mesh_without_wrappers(void *kind) {
+  choose(*(BarrierKind *)kind);
+  expect(!meshing_works());
+  expect(hold());
+}
+
+/* As in a static library: nobody would tell of the kernel's stores. */
+TEST(without_wrappers_nothing_is_meshed_where_the_kernel_does_not_wait) {
+  BarrierKind kinds[] = {BARRIER_UFFD_USER, BARRIER_MPROTECT};
+  for (size_t i = 0; i < COUNT(kinds); i++) assert_child_passes(mesh_without_wrappers, &kinds[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(mappings_are_counted_over_many_forks),
       cmocka_unit_test(no_store_is_lost_when_the_barrier_is_closed_in_mid_batch),
+      cmocka_unit_test(without_wrappers_nothing_is_meshed_where_the_kernel_does_not_wait),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
