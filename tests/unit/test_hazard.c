@@ -9,7 +9,7 @@
 #include "heap_api.h"
 #include "unit.h"
 
-enum { SIZE = 100, STACK = 1 << 18 };
+enum { SIZE = 100, STACK = 4 << 20 /* sanitizers want much */ };
 
 static char *outer, *inner;
 static sigjmp_buf back;
@@ -98,7 +98,8 @@ static void leave_handler(int unused) {
 static void *call_on_stacks(void *stacks) {
   const Stacks *s = stacks;
   const stack_t stack = {.ss_sp = s->handlers, .ss_size = STACK};
-  assert_int_equal(sigaltstack(&stack, NULL), 0);
+  stack_t before;
+  assert_int_equal(sigaltstack(&stack, &before), 0);
   call(outer, interrupt);
   assert_false(is_published(outer));
   if (sigsetjmp(back, 1) == 0) {
@@ -109,6 +110,7 @@ static void *call_on_stacks(void *stacks) {
   assert_true(is_published(outer));
   call(inner, only_inner_is_published);
   assert_false(is_published(outer));
+  assert_int_equal(sigaltstack(&before, NULL), 0);
   return NULL;
 }
 
