@@ -313,7 +313,7 @@ size_t arena_purge(uint32_t now_ms, uint32_t age_ms, size_t keep) {
     /* Without the lock: giving pages back takes about 0.1 us each. */
     bool ok = os_purge(page_address(page), pages_to_bytes(pages));
     lock_acquire(&arena.lock);
-    page_run_insert(page, pages, ok ? RUN_CLEAN : RUN_DIRTY, os_now_ms());
+    page_run_return(page, pages, ok ? RUN_CLEAN : RUN_DIRTY, os_now_ms());
     lock_release(&arena.lock);
     if (!ok) break;
     purged += pages_to_bytes(pages);

@@ -37,11 +37,10 @@ static bool open_window(void) {
   return true;
 }
 
-/* Whose groups are still another process's: nothing may be meshed or punched. */
-static bool in_unprepared_child(void) { return mesh.prepared != NULL && *mesh.prepared == 0; }
+bool arena_mesh_in_unprepared_child(void) { return mesh.prepared != NULL && *mesh.prepared == 0; }
 
 bool arena_mesh_open(void) {
-  if (mesh.impossible || in_unprepared_child()) return false;
+  if (mesh.impossible || arena_mesh_in_unprepared_child()) return false;
   if (barrier_kind() == BARRIER_OFF) return false;
   if (mesh.window != NULL) return true;
   mesh.impossible = !open_window();
@@ -63,7 +62,7 @@ bool arena_mesh_claim_frame(uint32_t page) {
 }
 
 void arena_mesh_release_frame(uint32_t frame, uint32_t pages) {
-  if (mesh.window == NULL || in_unprepared_child()) return;
+  if (mesh.window == NULL || arena_mesh_in_unprepared_child()) return;
   os_punch(frame_address(frame), pages_to_bytes(pages));
   lock_acquire(&arena.lock);
   bitmap_clear(mesh.busy, frame);
@@ -77,7 +76,7 @@ static uint32_t file_page(uint32_t page) {
   if (c < CLASS_FIRST || c >= CLASS_END) return 0;
   uint32_t offset = miniheap_of(page)->offset;
   uint32_t frame = miniheap_of(page - offset)->frame;
-  return frame == 0 ? 0 : frame + offset;
+  return frame == 0 ? 0 : (frame & FRAME_STALE) | ((frame + offset) & ~FRAME_STALE);
 }
 
 /* A mapping ends before `page`. (A) */
@@ -118,7 +117,7 @@ static bool copy_range(uint32_t page, size_t bytes) {
   if (barrier_open()) {
     if (barrier_protect(at, bytes)) {
       memcpy(copy, at, bytes);
-      ok = os_replace(copy, bytes, at);
+      ok = barrier_holds() && os_replace(copy, bytes, at);
       if (ok)
         barrier_wake(at, bytes);
       else
@@ -254,11 +253,11 @@ static void map_moves(const MeshMove *moves, size_t count, uint32_t span_pages) 
 /* What the frame has of the leader's slots is what the leader sees. */
 static bool may_join(const MeshMove *m) { return leads(m) || miniheap_of(m->leader)->frame == m->frame; }
 
-static void map_range(const MeshMove *moves, size_t count, uint32_t span_pages) {
+static void map_range(const MeshMove *moves, size_t count, uint32_t span_pages, bool holds) {
   for (size_t i = 0, end; i < count; i = end) {
     const bool may = may_join(&moves[i]);
     for (end = i + 1; end < count && may_join(&moves[end]) == may;) end++;
-    if (may)
+    if (may && holds)
       map_moves(moves + i, end - i, span_pages);
     else
       give_up(moves[i].page, (end - i) * pages_to_bytes(span_pages));
@@ -272,6 +271,10 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
   /* Linux before 6.17 unmaps the place of an alias before it finds that a limit, lowered since the window was
    * opened, allows none. */
   if (count == 0 || os_address_space_left() == 0 || !barrier_open()) return;
+  if (!barrier_allows(sc->size)) {
+    barrier_close();
+    return;
+  }
   sort_moves(moves, count);
   size_t n = find_ranges(moves, count, sc->span_pages, ranges);
   bool protected[MESH_BATCH_MAX];
@@ -282,10 +285,11 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
    * theirs through it: those slots nobody stores to. */
   for (size_t i = 0; i < count; i++)
     if (moves[i].copy) copy_live_slots(&moves[i], sc);
+  const bool holds = barrier_holds();
   for (int leading = 1; leading >= 0; leading--) /* leaders first: the others follow them */
     for (size_t i = 0; i < n; i++)
       if (protected[i] && leads(&moves[ranges[i].first]) == leading)
-        map_range(moves + ranges[i].first, ranges[i].count, sc->span_pages);
+        map_range(moves + ranges[i].first, ranges[i].count, sc->span_pages, holds);
   barrier_close();
 }
 
@@ -301,11 +305,11 @@ static void make_private(uint32_t page, uint32_t file, uint32_t pages, bool have
 }
 
 static void mark_stale(uint32_t page, uint32_t pages) {
-  static uint32_t generation; /* (A) of the file, modulo 8 */
-  if (pages == 0) generation = (generation + 1) & 7;
+  static uint32_t apart; /* (A) sets the file's pages apart from those of the files before */
+  if (pages == 0) apart += FRAMES_APART;
   for (uint32_t p = page; p < page + pages; p++) {
     MiniHeap *mh = miniheap_of(p);
-    if (mh->offset == 0) mh->frame |= FRAME_STALE | generation << FRAME_GENERATION_SHIFT;
+    if (mh->offset == 0) mh->frame = FRAME_STALE | (mh->frame + apart);
   }
 }
 

@@ -57,6 +57,9 @@ bool arena_mesh_fork(void);
 /* In the child of a fork that was prepared so. */
 void arena_mesh_fork_child(void);
 
+/* In a child that was not: its groups are its parent's too, so nothing may be meshed or punched. */
+bool arena_mesh_in_unprepared_child(void);
+
 /* The descriptor is one of ours: the program cannot mean it. */
 bool arena_mesh_owns_fd(int fd);
 /* The lowest of ours from `fd` on; UINT_MAX if there is none. */

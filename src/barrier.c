@@ -21,6 +21,32 @@ static bool uses_uffd(BarrierKind kind) { return kind == BARRIER_UFFD || kind ==
 /* The kernel's own stores fail on protected pages: published buffers must be left alone. */
 static bool needs_hazards(BarrierKind kind) { return kind == BARRIER_UFFD_USER || kind == BARRIER_MPROTECT; }
 
+/* What barrier_needs_segv says for good. */
+enum { SEGV_UNDECIDED, SEGV_FREE, SEGV_NEEDED };
+static _Atomic uint32_t segv_need; /* (~) */
+
+/* False if it was decided otherwise before. */
+static bool decide_segv(uint32_t need) {
+  uint32_t before = SEGV_UNDECIDED;
+  return cas_relaxed(&segv_need, &before, need) || before == need;
+}
+
+static bool uffd_is_there(void) {
+  int fd = os_uffd_open(false);
+  if (fd < 0) fd = os_uffd_open(true);
+  if (fd >= 0) os_close(fd);
+  return fd >= 0;
+}
+
+bool barrier_needs_segv(void) {
+  if (load_relaxed(&segv_need) == SEGV_UNDECIDED) {
+    bool wanted = options.period_ms != 0 && (options.barrier == BARRIER_AUTO || options.barrier == BARRIER_MPROTECT);
+    bool needed = wanted && (options.barrier == BARRIER_MPROTECT || !uffd_is_there());
+    decide_segv(needed ? SEGV_NEEDED : SEGV_FREE);
+  }
+  return load_relaxed(&segv_need) == SEGV_NEEDED;
+}
+
 /* The program may have closed the descriptor by a system call of its own, or have a file of its own there
  * by now: not ours to close. Then another is opened. */
 static bool try_kind(BarrierKind kind) {
@@ -29,7 +55,8 @@ static bool try_kind(BarrierKind kind) {
     store_relaxed(&barrier.uffd, os_uffd_open(kind == BARRIER_UFFD_USER));
     if (barrier_fd() < 0) return false;
   }
-  if (needs_hazards(kind) && !os_fence_all_threads()) return false;
+  if (needs_hazards(kind) && (&hazard_calls_wrapped == NULL || !os_fence_all_threads())) return false;
+  if (kind == BARRIER_MPROTECT && !decide_segv(SEGV_NEEDED)) return false; /* somebody blocks it by now */
   return kind != BARRIER_OFF;
 }
 
@@ -43,9 +70,12 @@ static void choose(void) {
       if (try_kind(order[i])) barrier.kind = order[i];
   }
   store_relaxed(&hazard_wanted, needs_hazards(barrier.kind));
-  /* Streams read into buffers of as many bytes as a block of the file has, 1024 for /proc and terminals,
-   * by calls that libc does not let us wrap. */
-  if (needs_hazards(barrier.kind)) size_class_table[1024 / MIN_ALIGN] = (uint8_t)size_class_aligned(PINNED_ALIGN, 1024);
+}
+
+/* Streams read into buffers of as many bytes as a block of the file has, 1024 for /proc and terminals and 4096
+ * for most others; stacks are longer. */
+bool barrier_allows(size_t object_size) {
+  return !needs_hazards(barrier.kind) || (object_size < 4096 && object_size != 1024);
 }
 
 void barrier_mapped_anew(void *addr, size_t size) {
@@ -83,6 +113,8 @@ void barrier_close(void) {
   if (needs_hazards(barrier.kind)) hazard_end();
   os_signals_restore(&barrier.signals);
 }
+
+bool barrier_holds(void) { return !uses_uffd(barrier.kind) || os_uffd_is_open(barrier_fd()); }
 
 int barrier_fd(void) { return load_relaxed(&barrier.uffd); }
 

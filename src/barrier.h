@@ -14,6 +14,14 @@
 /* What is in use; BARRIER_AUTO before the first batch. */
 BarrierKind barrier_kind(void);
 
+/* SIGSEGV is the barrier, or may become it: no thread may block it. Asks, before the first batch, what there
+ * will be to choose from, and what it says it stands by. */
+bool barrier_needs_segv(void);
+
+/* Objects of this size may be protected: where the kernel cannot be made to wait, those are left out that
+ * it is made to store into by calls that nobody can wrap. */
+bool barrier_allows(size_t object_size);
+
 /* Chooses a back end at first use. False if there is none (for good), or none just now. */
 bool barrier_open(void);
 /* False, and the range is as it was, if the kernel will not, or if a system call under way may write
@@ -29,6 +37,9 @@ void barrier_close(void);
 void barrier_mapped_anew(void *addr, size_t size);
 /* Kernel mappings that the arena has more because one part of it is registered and the next is not. */
 size_t barrier_maps(void);
+/* After the copies: writers still wait. False if the program closed the descriptor by a system call of its
+ * own: nothing may be mapped. */
+bool barrier_holds(void);
 /* Its descriptor, -1 if there is none. */
 int barrier_fd(void);
 /* Takes it elsewhere if it is this one. */

@@ -7,11 +7,11 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define NOINLINE __attribute__((noinline))
-/* A function that does not look into the memory its first argument points to. */
+/* A function that does not look into the memory its n-th argument points to. */
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
-#define ADDRESS_ONLY __attribute__((access(none, 1)))
+#define ADDRESS_ONLY(n) __attribute__((access(none, n)))
 #else
-#define ADDRESS_ONLY
+#define ADDRESS_ONLY(n)
 #endif
 #define COLD __attribute__((noinline, cold))
 

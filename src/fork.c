@@ -8,6 +8,8 @@
 #include "mesh_pass.h"
 #include "hazard.h"
 #include "meta.h"
+#include "page_run.h"
+#include "segv.h"
 #include "thread_local_heap.h"
 
 enum { LOCK_COUNT = 2 + CLASS_END + 2 };
@@ -20,9 +22,11 @@ static Lock *lock_table(unsigned i) {
   return i == 2 + CLASS_END ? &arena.lock : meta_lock();
 }
 
-void fork_prepare(void) {
+bool fork_prepare(void) {
+  if (locks_held > 0) return false;
   for (unsigned i = 0; i < LOCK_COUNT; i++) lock_acquire(lock_table(i));
   mesh_pass_fork();
+  return true;
 }
 
 void fork_parent(void) {
@@ -33,8 +37,22 @@ void fork_child(void) {
   thread_heaps_forget_others();
   arena_mesh_fork_child();
   hazard_forget_others();
+  segv_fork_child();
+  page_runs_fork_child();
   for (unsigned i = LOCK_COUNT; i-- > 0;) lock_reset(lock_table(i));
   background_start();
 }
 
-void fork_handlers_install(void) { pthread_atfork(fork_prepare, fork_parent, fork_child); }
+static _Thread_local bool prepared; /* between the handlers of one fork */
+
+static void before(void) { prepared = fork_prepare(); }
+
+static void after_in_parent(void) {
+  if (prepared) fork_parent();
+}
+
+static void after_in_child(void) {
+  if (prepared) fork_child();
+}
+
+void fork_handlers_install(void) { pthread_atfork(before, after_in_parent, after_in_child); }

@@ -3,10 +3,14 @@
 #ifndef MESH_FORK_H
 #define MESH_FORK_H
 
+#include <stdbool.h>
+
 void fork_handlers_install(void);
 
-/* What the handlers do, for the ways to make a process that run no handlers. */
-void fork_prepare(void);
+/* What the handlers do, for the ways to make a process that run no handlers. False, and nothing was done nor
+ * is to be, if the calling thread is in a signal handler that interrupted it where it holds a lock, or is
+ * about to: it would wait for itself. The child may then read what is shared, and start another program. */
+bool fork_prepare(void);
 void fork_parent(void);
 void fork_child(void);
 

@@ -44,6 +44,7 @@ static Hazard *make_new(void) {
   if (h == NULL) return NULL;
   atomic_init(&h->start, 0);
   atomic_init(&h->end, 0);
+  h->frame = 0;
   atomic_init(&h->taken, true);
   h->next = load_relaxed(&hazards);
   while (!atomic_compare_exchange_weak_explicit(&hazards, &h->next, h, memory_order_release,
@@ -64,30 +65,55 @@ static NOINLINE Hazard *own_hazard(void) {
  * membarrier does it for the processor. */
 #define light_fence() atomic_signal_fence(memory_order_seq_cst)
 
-Published hazard_publish(const void *buffer, size_t size) {
-  Published p = {.hazard = NULL};
-  if (!arena_contains(buffer) || size == 0 || !load_relaxed(&hazard_wanted)) return p;
-  Hazard *h = own != NULL ? own : own_hazard();
-  if (h == NULL) return p; /* no memory for a record: as without libmesh's wrapper */
-  p = (Published){.hazard = h, .start = load_relaxed(&h->start), .end = load_relaxed(&h->end)};
-  uintptr_t start = (uintptr_t)buffer, end = start + size;
-  if (p.start != p.end) {
-    if (p.start < start) start = p.start;
-    if (p.end > end) end = p.end;
-  }
+/* What the record holds was left behind: the function that published it was called with a stack pointer no
+ * higher than this one's caller, so its frame is no more. Stack pointers of different stacks say nothing;
+ * handlers may run on a stack of their own. */
+static bool left_behind(const Hazard *h, uintptr_t frame) {
+  uintptr_t start, end;
+  os_signal_stack(&start, &end);
+  bool was_on_it = h->frame - start < end - start, is_on_it = frame - start < end - start;
+  return is_on_it == was_on_it ? frame >= h->frame : was_on_it;
+}
+
+static void publish(Hazard *h, uintptr_t start, uintptr_t end) {
   store_relaxed(&h->start, start);
   store_relaxed(&h->end, end);
   light_fence();
   if (hazard_batch_running()) hazard_wait();
+}
+
+Published hazard_publish_at(uintptr_t frame, const void *buffer, size_t size) {
+  Published p = {.hazard = NULL};
+  Hazard *h = own != NULL ? own : own_hazard();
+  if (h == NULL || size == 0) return p; /* no memory for a record: as without libmesh's wrapper */
+  p = (Published){.hazard = h, .start = load_relaxed(&h->start), .end = load_relaxed(&h->end), .frame = h->frame};
+  uintptr_t start = (uintptr_t)buffer, end = start + size;
+  if (p.start != p.end && left_behind(h, frame)) p.start = p.end;
+  if (p.start != p.end) {
+    if (p.start < start) start = p.start;
+    if (p.end > end) end = p.end;
+  }
+  h->frame = frame;
+  publish(h, start, end);
   return p;
 }
 
-void hazard_clear(Published p) {
-  if (p.hazard == NULL) return;
+void hazard_add_at(Published *p, uintptr_t frame, const void *buffer, size_t size) {
+  if (p->hazard == NULL) {
+    *p = hazard_publish_at(frame, buffer, size);
+  } else if (size > 0) {
+    Hazard *h = p->hazard;
+    uintptr_t start = load_relaxed(&h->start), end = load_relaxed(&h->end), from = (uintptr_t)buffer;
+    publish(h, from < start ? from : start, from + size > end ? from + size : end);
+  }
+}
+
+void hazard_clear_slow(Published p) {
   light_fence();
   store_relaxed(&p.hazard->end, p.start == p.end ? load_relaxed(&p.hazard->start) : p.end);
   store_relaxed(&p.hazard->start, p.start);
   store_relaxed(&p.hazard->end, p.end);
+  p.hazard->frame = p.frame;
 }
 
 bool hazard_batch_running(void) { return load_acquire(&batch) & 1; } /* acquire: hazard_end's release */

@@ -11,22 +11,47 @@
 
 typedef struct Hazard {
   _Atomic uintptr_t start, end; /* (T), read by batches; start == end: nothing published */
+  uintptr_t frame;              /* (T) stack pointer of who called the function that published it */
   _Atomic bool taken;           /* (~) belongs to a thread */
   struct Hazard *next;          /* (C) */
 } Hazard;
 
-/* Publishes the part of [buffer, buffer + size) that lies in the arena, in addition to what the thread has
- * published (a signal handler may interrupt a read with another). Returns what hazard_clear wants. */
+/* What the thread had published before: it is published again by hazard_clear. */
 typedef struct Published {
-  Hazard *hazard;
-  uintptr_t start, end;
+  Hazard *hazard; /* NULL: nothing was published */
+  uintptr_t start, end, frame;
 } Published;
 
 /* False if stores by the kernel wait, so that nothing need be published. */
 extern _Atomic bool hazard_wanted;
 
-Published hazard_publish(const void *buffer, size_t size) ADDRESS_ONLY;
-void hazard_clear(Published p);
+/* There, if calls are wrapped at all: not in a static library. Where the kernel does not wait, there is no
+ * meshing without. */
+extern const bool hazard_calls_wrapped __attribute__((weak, visibility("hidden")));
+
+/* Publishes [buffer, buffer + size), if it lies in the arena, until hazard_clear, in addition to what the
+ * thread has published (a signal handler may interrupt a read with another). What was published by a
+ * function that siglongjmp left, so that it never cleared it, is given up: `frame` is the caller's
+ * HAZARD_FRAME. */
+Published hazard_publish_at(uintptr_t frame, const void *buffer, size_t size) ADDRESS_ONLY(2);
+/* Publishes another buffer of the same call. */
+void hazard_add_at(Published *p, uintptr_t frame, const void *buffer, size_t size) ADDRESS_ONLY(3);
+void hazard_clear_slow(Published p);
+
+/* The stack pointer that the function which says this was called with. */
+#define HAZARD_FRAME ((uintptr_t)__builtin_dwarf_cfa())
+#define hazard_publish(buffer, size)                                                        \
+  (hazard_concerns((uintptr_t)(buffer)) ? hazard_publish_at(HAZARD_FRAME, (buffer), (size)) \
+                                        : (Published){.hazard = NULL})
+#define hazard_add(p, buffer, size) \
+  (hazard_concerns((uintptr_t)(buffer)) ? hazard_add_at((p), HAZARD_FRAME, (buffer), (size)) : (void)0)
+
+static inline bool hazard_concerns(uintptr_t address) {
+  return arena_contains((const void *)address) && load_relaxed(&hazard_wanted);
+}
+static inline void hazard_clear(Published p) {
+  if (p.hazard != NULL) hazard_clear_slow(p);
+}
 
 /* For a batch: from hazard_begin on no thread publishes a buffer and goes on before hazard_end. False, and
  * nothing has begun, where the kernel has no membarrier. */

@@ -5,20 +5,31 @@
  *
  * One line a function: its type, name, parameters, arguments, and the buffer with its size. The names with
  * _chk are what programs call that were built with _FORTIFY_SOURCE. */
+#include <aio.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <fts.h>
+#include <linux/sockios.h>
 #include <mqueue.h>
 #include <pthread.h>
 #include <poll.h>
 #include <sched.h>
+#include <scsi/sg.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/quota.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/sendfile.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
@@ -28,6 +39,7 @@
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/times.h>
+#include <sys/timex.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -37,8 +49,11 @@
 
 #include "hazard.h"
 #include "interpose.h"
+#include "pin.h"
 
 #undef fread_unlocked /* a macro in some of libc's headers */
+
+const bool hazard_calls_wrapped = true;
 
 /* Not every buffer's size is known: then the most that the kernel stores. */
 enum { MUCH = 4096 };
@@ -55,12 +70,16 @@ enum { MUCH = 4096 };
   EXPORT type name parameters;                                                    \
   EXPORT type name parameters {                                                   \
     Published p = hazard_publish(buffer, size);                                   \
-    Published q = hazard_publish(buffer2, size2);                                 \
+    hazard_add(&p, buffer2, size2);                                               \
     type result = REAL(name) arguments;                                           \
-    hazard_clear(q);                                                              \
     hazard_clear(p);                                                              \
     return result;                                                                \
   }
+
+/* For functions of libc that hand the kernel memory of which only they know where it lies: no page of the
+ * heap is protected meanwhile. None of them waits for anything. */
+#define PUBLISH_ALL(type, name, parameters, arguments) \
+  PUBLISH1(type, name, parameters, arguments, (void *)arena.base, load_relaxed(&arena.limit))
 
 /* ---- Bytes ---- */
 
@@ -84,14 +103,26 @@ PUBLISH1(size_t, __fread_unlocked_chk, (void *b, size_t room, size_t n, size_t m
          n *m)
 PUBLISH1(ssize_t, mq_receive, (mqd_t q, char *b, size_t n, unsigned *priority), (q, b, n, priority), b, n)
 
+PUBLISH1(ssize_t, mq_timedreceive,
+         (mqd_t q, char *b, size_t n, unsigned *priority, const struct timespec *t), (q, b, n, priority, t), b, n)
+PUBLISH1(int, eventfd_read, (int fd, eventfd_t *b), (fd, b), b, sizeof *b)
+PUBLISH1(ssize_t, getdirentries, (int fd, char *b, size_t n, off_t *at), (fd, b, n, at), b, n)
+PUBLISH1(ssize_t, getdirentries64, (int fd, char *b, size_t n, off64_t *at), (fd, b, n, at), b, n)
+PUBLISH1(int, klogctl, (int type, char *b, int n), (type, b, n), b, n > 0 ? (size_t)n : 0)
+EXPORT void arc4random_buf(void *b, size_t n); /* returns nothing, so that no line above fits */
+EXPORT void arc4random_buf(void *b, size_t n) {
+  Published p = hazard_publish(b, n);
+  REAL(arc4random_buf)(b, n);
+  hazard_clear(p);
+}
+
 /* The sender's address, and its length. */
 #define ADDRESS_ROOM (address != NULL && length != NULL ? *length : 0)
 EXPORT ssize_t recvfrom(int fd, void *b, size_t n, int flags, struct sockaddr *address, socklen_t *length) {
-  Published p = hazard_publish(b, n), q = hazard_publish(address, ADDRESS_ROOM);
-  Published r = hazard_publish(length, sizeof *length);
+  Published p = hazard_publish(b, n);
+  hazard_add(&p, address, ADDRESS_ROOM);
+  hazard_add(&p, length, sizeof *length);
   ssize_t result = REAL(recvfrom)(fd, b, n, flags, address, length);
-  hazard_clear(r);
-  hazard_clear(q);
   hazard_clear(p);
   return result;
 }
@@ -99,11 +130,10 @@ EXPORT ssize_t __recvfrom_chk(int fd, void *b, size_t n, size_t room, int flags,
                               socklen_t *length);
 EXPORT ssize_t __recvfrom_chk(int fd, void *b, size_t n, size_t room, int flags, struct sockaddr *address,
                               socklen_t *length) {
-  Published p = hazard_publish(b, n), q = hazard_publish(address, ADDRESS_ROOM);
-  Published r = hazard_publish(length, sizeof *length);
+  Published p = hazard_publish(b, n);
+  hazard_add(&p, address, ADDRESS_ROOM);
+  hazard_add(&p, length, sizeof *length);
   ssize_t result = REAL(__recvfrom_chk)(fd, b, n, room, flags, address, length);
-  hazard_clear(r);
-  hazard_clear(q);
   hazard_clear(p);
   return result;
 }
@@ -167,7 +197,9 @@ PUBLISH_EXTENT(ssize_t, process_vm_readv,
 PUBLISH_EXTENT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags),
                extent_of_message(none, m))
 PUBLISH_EXTENT(int, recvmmsg, (int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t),
-               (fd, m, n, flags, t), extent_of_messages(m, n))
+               (fd, m, n, flags, t), extent_add(extent_of_messages(m, n), t, sizeof *t))
+PUBLISH_EXTENT(ssize_t, vmsplice, (int fd, const struct iovec *v, size_t n, unsigned flags), (fd, v, n, flags),
+               extent_of_vector(none, v, n))
 
 /* ---- Facts about files, sockets, processes ---- */
 
@@ -182,13 +214,28 @@ PUBLISH1(int, fstatat64, (int fd, const char *path, struct stat64 *b, int flags)
 PUBLISH1(int, __xstat, (int v, const char *path, struct stat *b), (v, path, b), b, sizeof *b)
 PUBLISH1(int, __lxstat, (int v, const char *path, struct stat *b), (v, path, b), b, sizeof *b)
 PUBLISH1(int, __fxstat, (int v, int fd, struct stat *b), (v, fd, b), b, sizeof *b)
+PUBLISH1(int, __fxstatat, (int v, int fd, const char *path, struct stat *b, int flags), (v, fd, path, b, flags), b,
+         sizeof *b)
+PUBLISH1(int, __xstat64, (int v, const char *path, struct stat64 *b), (v, path, b), b, sizeof *b)
+PUBLISH1(int, __lxstat64, (int v, const char *path, struct stat64 *b), (v, path, b), b, sizeof *b)
+PUBLISH1(int, __fxstat64, (int v, int fd, struct stat64 *b), (v, fd, b), b, sizeof *b)
+PUBLISH1(int, __fxstatat64, (int v, int fd, const char *path, struct stat64 *b, int flags), (v, fd, path, b, flags), b,
+         sizeof *b)
 PUBLISH1(int, statx, (int fd, const char *path, int flags, unsigned mask, struct statx *b), (fd, path, flags, mask, b),
          b, sizeof *b)
 PUBLISH1(int, statfs, (const char *path, struct statfs *b), (path, b), b, sizeof *b)
 PUBLISH1(int, fstatfs, (int fd, struct statfs *b), (fd, b), b, sizeof *b)
+PUBLISH1(int, statfs64, (const char *path, struct statfs64 *b), (path, b), b, sizeof *b)
+PUBLISH1(int, fstatfs64, (int fd, struct statfs64 *b), (fd, b), b, sizeof *b)
 PUBLISH1(ssize_t, readlink, (const char *path, char *b, size_t n), (path, b, n), b, n)
 PUBLISH1(ssize_t, __readlink_chk, (const char *path, void *b, size_t n, size_t room), (path, b, n, room), b, n)
 PUBLISH1(ssize_t, readlinkat, (int fd, const char *path, char *b, size_t n), (fd, path, b, n), b, n)
+PUBLISH1(ssize_t, __readlinkat_chk, (int fd, const char *path, char *b, size_t n, size_t room),
+         (fd, path, b, n, room), b, n)
+PUBLISH1(int, ttyname_r, (int fd, char *b, size_t n), (fd, b, n), b, n)
+PUBLISH1(int, __ttyname_r_chk, (int fd, char *b, size_t n, size_t room), (fd, b, n, room), b, n)
+PUBLISH2(int, name_to_handle_at, (int fd, const char *path, struct file_handle *b, int *mount, int flags),
+         (fd, path, b, mount, flags), b, sizeof *b + MAX_HANDLE_SZ, mount, sizeof *mount)
 PUBLISH1(char *, getcwd, (char *b, size_t n), (b, n), b, n)
 PUBLISH1(char *, __getcwd_chk, (char *b, size_t n, size_t room), (b, n, room), b, n)
 PUBLISH1(ssize_t, getxattr, (const char *path, const char *name, void *b, size_t n), (path, name, b, n), b, n)
@@ -220,6 +267,7 @@ PUBLISH1(int, getrlimit, (__rlimit_resource_t r, struct rlimit *b), (r, b), b, s
 PUBLISH1(int, getrlimit64, (__rlimit_resource_t r, struct rlimit64 *b), (r, b), b, sizeof *b)
 PUBLISH1(int, getrusage, (__rusage_who_t who, struct rusage *b), (who, b), b, sizeof *b)
 PUBLISH1(int, getgroups, (int n, gid_t *b), (n, b), b, n > 0 ? (size_t)n * sizeof *b : 0)
+PUBLISH1(int, __getgroups_chk, (int n, gid_t *b, size_t room), (n, b, room), b, n > 0 ? (size_t)n * sizeof *b : 0)
 PUBLISH1(int, sched_getaffinity, (pid_t pid, size_t n, cpu_set_t *b), (pid, n, b), b, n)
 PUBLISH1(int, getitimer, (__itimer_which_t which, struct itimerval *b), (which, b), b, sizeof *b)
 PUBLISH1(int, setitimer, (__itimer_which_t which, const struct itimerval *new, struct itimerval *b), (which, new, b), b,
@@ -251,37 +299,50 @@ PUBLISH1(int, sched_rr_get_interval, (pid_t pid, struct timespec *b), (pid, b), 
 PUBLISH1(int, pthread_getaffinity_np, (pthread_t t, size_t n, cpu_set_t *b), (t, n, b), b, n)
 PUBLISH1(int, prlimit, (pid_t pid, enum __rlimit_resource r, const struct rlimit *new, struct rlimit *b), (pid, r, new, b),
          b, sizeof *b)
-PUBLISH1(int, sigaltstack, (const stack_t *new, stack_t *b), (new, b), b, sizeof *b)
 PUBLISH1(ssize_t, msgrcv, (int q, void *b, size_t n, long type, int flags), (q, b, n, type, flags), b, n + sizeof(long))
 PUBLISH1(int, msgctl, (int q, int op, struct msqid_ds *b), (q, op, b), b, sizeof *b)
 PUBLISH1(int, shmctl, (int id, int op, struct shmid_ds *b), (id, op, b), b, sizeof *b)
 PUBLISH1(int, mq_getattr, (mqd_t q, struct mq_attr *b), (q, b), b, sizeof *b)
 PUBLISH1(ssize_t, llistxattr, (const char *path, char *b, size_t n), (path, b, n), b, n)
 PUBLISH1(ssize_t, sendfile, (int out, int in, off_t *b, size_t n), (out, in, b, n), b, sizeof *b)
+PUBLISH1(ssize_t, sendfile64, (int out, int in, off64_t *b, size_t n), (out, in, b, n), b, sizeof *b)
+PUBLISH2(ssize_t, splice, (int in, off64_t *b, int out, off64_t *b2, size_t n, unsigned flags),
+         (in, b, out, b2, n, flags), b, sizeof *b, b2, sizeof *b2)
+PUBLISH2(ssize_t, copy_file_range, (int in, off64_t *b, int out, off64_t *b2, size_t n, unsigned flags),
+         (in, b, out, b2, n, flags), b, sizeof *b, b2, sizeof *b2)
+PUBLISH1(int, mq_setattr, (mqd_t q, const struct mq_attr *new, struct mq_attr *b), (q, new, b), b, sizeof *b)
+PUBLISH1(int, prlimit64, (pid_t pid, enum __rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *b),
+         (pid, r, new, b), b, sizeof *b)
+PUBLISH1(int, adjtimex, (struct timex *b), (b), b, sizeof *b)
+PUBLISH1(int, ntp_adjtime, (struct timex *b), (b), b, sizeof *b)
+PUBLISH1(int, clock_adjtime, (clockid_t clock, struct timex *b), (clock, b), b, sizeof *b)
+PUBLISH1(int, quotactl, (int op, const char *path, int id, caddr_t b), (op, path, id, b), b, MUCH)
+int capget(void *header, void *data);
+PUBLISH2(int, capget, (void *b, void *b2), (b, b2), b, 8, b2, 2 * 12)
 PUBLISH1(int, timerfd_gettime, (int fd, struct itimerspec *b), (fd, b), b, sizeof *b)
 PUBLISH1(int, timerfd_settime, (int fd, int flags, const struct itimerspec *new, struct itimerspec *b),
          (fd, flags, new, b), b, sizeof *b)
 
-EXPORT int fcntl(int fd, int command, ...) {
-  va_list list;
-  va_start(list, command);
-  void *argument = va_arg(list, void *);
-  va_end(list);
-  Published p = hazard_publish(argument, sizeof(struct flock));
-  int result = REAL(fcntl)(fd, command, argument);
-  hazard_clear(p);
-  return result;
-}
+/* ---- One argument more, which may be a pointer ---- */
 
-EXPORT int fcntl64(int fd, int command, ...) {
-  va_list list;
-  va_start(list, command);
-  void *argument = va_arg(list, void *);
-  va_end(list);
-  Published p = hazard_publish(argument, sizeof(struct flock));
-  int result = REAL(fcntl64)(fd, command, argument);
-  hazard_clear(p);
-  return result;
+#define PUBLISH_LAST(type, name, fixed_type, fixed, command_type, size)  \
+  EXPORT type name(fixed_type fixed, command_type command, ...) {        \
+    va_list list;                                                        \
+    va_start(list, command);                                             \
+    void *argument = va_arg(list, void *);                               \
+    va_end(list);                                                        \
+    Published p = hazard_publish(argument, size);                        \
+    type result = REAL(name)(fixed, command, argument);                  \
+    hazard_clear(p);                                                     \
+    return result;                                                       \
+  }
+
+PUBLISH_LAST(int, fcntl, int, fd, int, sizeof(struct flock))
+PUBLISH_LAST(int, fcntl64, int, fd, int, sizeof(struct flock))
+
+/* What the argument points to points on. */
+static bool ioctl_goes_further(unsigned long request) {
+  return request == SIOCGIFCONF || request == SIOCETHTOOL || request == SG_IO;
 }
 
 EXPORT int ioctl(int fd, unsigned long request, ...) {
@@ -290,7 +351,97 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
   void *argument = va_arg(list, void *);
   va_end(list);
   Published p = hazard_publish(argument, MUCH);
+  if (ioctl_goes_further(request)) hazard_add(&p, (void *)arena.base, load_relaxed(&arena.limit));
   int result = REAL(ioctl)(fd, request, argument);
   hazard_clear(p);
   return result;
+}
+
+EXPORT int prctl(int option, ...) {
+  unsigned long a[4];
+  va_list list;
+  va_start(list, option);
+  for (int i = 0; i < 4; i++) a[i] = va_arg(list, unsigned long);
+  va_end(list);
+  Published p = hazard_publish((void *)a[0], MUCH);
+  hazard_add(&p, (void *)a[1], MUCH);
+  int result = REAL(prctl)(option, a[0], a[1], a[2], a[3]);
+  hazard_clear(p);
+  return result;
+}
+
+EXPORT int semctl(int id, int number, int op, ...) {
+  va_list list;
+  va_start(list, op);
+  void *argument = va_arg(list, void *);
+  va_end(list);
+  Published p = hazard_publish(argument, MUCH);
+  int result = REAL(semctl)(id, number, op, argument);
+  hazard_clear(p);
+  return result;
+}
+
+EXPORT long ptrace(enum __ptrace_request request, ...) {
+  void *a[3];
+  va_list list;
+  va_start(list, request);
+  for (int i = 0; i < 3; i++) a[i] = va_arg(list, void *);
+  va_end(list);
+  Published p = hazard_publish((void *)arena.base, load_relaxed(&arena.limit));
+  long result = REAL(ptrace)(request, a[0], a[1], a[2]);
+  hazard_clear(p);
+  return result;
+}
+
+/* ---- Where libc has buffers of its own in the heap ---- */
+
+PUBLISH_ALL(FTS *, fts_open, (char *const *paths, int options, int (*compare)(const FTSENT **, const FTSENT **)),
+            (paths, options, compare))
+PUBLISH_ALL(FTSENT *, fts_read, (FTS *f), (f))
+PUBLISH_ALL(FTSENT *, fts_children, (FTS *f, int options), (f, options))
+PUBLISH_ALL(FTS64 *, fts64_open,
+            (char *const *paths, int options, int (*compare)(const FTSENT64 **, const FTSENT64 **)),
+            (paths, options, compare))
+PUBLISH_ALL(FTSENT64 *, fts64_read, (FTS64 *f), (f))
+PUBLISH_ALL(FTSENT64 *, fts64_children, (FTS64 *f, int options), (f, options))
+PUBLISH_ALL(int, pthread_getattr_np, (pthread_t t, pthread_attr_t *a), (t, a))
+PUBLISH_ALL(char *, realpath, (const char *path, char *b), (path, b))
+PUBLISH_ALL(char *, __realpath_chk, (const char *path, char *b, size_t room), (path, b, room))
+PUBLISH_ALL(char *, canonicalize_file_name, (const char *path), (path))
+
+/* A stream's buffer that the program chose, and the one byte that a stream without has in itself, are read
+ * into by calls that nobody can wrap; asynchronous reads go on after the call. */
+#define PIN_IF_WANTED(b, n) (hazard_concerns((uintptr_t)(b)) ? (void)pin((const void *)(b), (n)) : (void)0)
+
+EXPORT int setvbuf(FILE *f, char *b, int mode, size_t n) {
+  if (mode == _IONBF)
+    PIN_IF_WANTED(f, sizeof *f);
+  else
+    PIN_IF_WANTED(b, n);
+  return REAL(setvbuf)(f, b, mode, n);
+}
+
+EXPORT void setbuffer(FILE *f, char *b, size_t n) { setvbuf(f, b, b != NULL ? _IOFBF : _IONBF, n); }
+EXPORT void setbuf(FILE *f, char *b) { setbuffer(f, b, BUFSIZ); }
+
+EXPORT int aio_read(struct aiocb *a) {
+  PIN_IF_WANTED((const void *)a->aio_buf, a->aio_nbytes);
+  return REAL(aio_read)(a);
+}
+
+EXPORT int aio_read64(struct aiocb64 *a) {
+  PIN_IF_WANTED((const void *)a->aio_buf, a->aio_nbytes);
+  return REAL(aio_read64)(a);
+}
+
+EXPORT int lio_listio(int mode, struct aiocb *const a[], int count, struct sigevent *e) {
+  for (int i = 0; i < count; i++)
+    if (a[i] != NULL) PIN_IF_WANTED((const void *)a[i]->aio_buf, a[i]->aio_nbytes);
+  return REAL(lio_listio)(mode, a, count, e);
+}
+
+EXPORT int lio_listio64(int mode, struct aiocb64 *const a[], int count, struct sigevent *e) {
+  for (int i = 0; i < count; i++)
+    if (a[i] != NULL) PIN_IF_WANTED((const void *)a[i]->aio_buf, a[i]->aio_nbytes);
+  return REAL(lio_listio64)(mode, a, count, e);
 }

@@ -1,7 +1,9 @@
 /* Wrappers around what meshing would otherwise show through: ways to make a process that run no fork
- * handlers, the program's own action for SIGSEGV, and futexes in heap memory. */
+ * handlers, and futexes in heap memory. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/io_uring.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -9,20 +11,20 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fork.h"
 #include "hazard.h"
 #include "init.h"
 #include "interpose.h"
-#include "segv.h"
+#include "interpose_signal.h"
+#include "pin.h"
 
 /* ------------------------------------------------------------------------------ new processes */
 
 static bool prepare(void) {
-  if (!load_acquire(&init_done)) return false; /* acquire: init_slow's release */
-  fork_prepare();
-  return true;
+  return load_acquire(&init_done) && fork_prepare(); /* acquire: init_slow's release */
 }
 
 /* After it, on both sides. errno is the caller's to see. */
@@ -33,6 +35,32 @@ static void part(bool prepared, bool child) {
     fork_child();
   else
     fork_parent();
+  errno = saved;
+}
+
+/* CLONE_VFORK without CLONE_VM would hold the parent, and with it our locks, until the child has ended or
+ * started another program. It is held by a pipe instead, once it has let the locks go. */
+typedef struct Hold {
+  int end[2]; /* -1: none */
+} Hold;
+
+static Hold hold(uint64_t *flags) {
+  Hold h = {{-1, -1}};
+  if ((*flags & CLONE_VFORK) && REAL(pipe2)(h.end, O_CLOEXEC) == 0) *flags &= ~(uint64_t)CLONE_VFORK;
+  return h;
+}
+
+/* The child keeps its end until it ends. */
+static void wait_for_child(Hold h, bool child) {
+  char byte;
+  if (h.end[0] < 0) return;
+  int saved = errno;
+  if (!child) {
+    REAL(close)(h.end[1]);
+    while (REAL(read)(h.end[0], &byte, 1) < 0 && errno == EINTR) {
+    }
+  }
+  REAL(close)(h.end[0]);
   errno = saved;
 }
 
@@ -47,12 +75,14 @@ EXPORT pid_t _Fork(void) {
 typedef struct Start {
   int (*function)(void *);
   void *argument;
+  Hold hold;
 } Start;
 
 /* The child of a clone without CLONE_VM finds its copy of the parent's stack, and this on it. */
 static int start_child(void *start) {
   Start s = *(Start *)start;
   fork_child();
+  wait_for_child(s.hold, true);
   return s.function(s.argument);
 }
 
@@ -63,11 +93,14 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
   void *tls = va_arg(list, void *);
   pid_t *child_tid = va_arg(list, pid_t *);
   va_end(list);
+  if (flags & CLONE_CHILD_CLEARTID) pin(child_tid, sizeof *child_tid);
   if ((flags & CLONE_VM) || !prepare())
     return REAL(clone)(function, stack, flags, argument, parent_tid, tls, child_tid);
-  Start start = {.function = function, .argument = argument};
-  int pid = REAL(clone)(start_child, stack, flags, &start, parent_tid, tls, child_tid);
+  uint64_t most = (unsigned)flags;
+  Start start = {.function = function, .argument = argument, .hold = hold(&most)};
+  int pid = REAL(clone)(start_child, stack, (int)most, &start, parent_tid, tls, child_tid);
   part(true, false);
+  wait_for_child(start.hold, false);
   return pid;
 }
 
@@ -87,6 +120,13 @@ static long private_futex(uintptr_t address, uintptr_t second, long operation) {
   return operation | FUTEX_PRIVATE_FLAG;
 }
 
+/* Waiting and waking may last, and the kernel stores nothing. */
+static bool only_reads(long number, const uintptr_t *a) {
+  const uintptr_t command = a[1] & ~(uintptr_t)(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+  return number == SYS_futex && (command == FUTEX_WAIT || command == FUTEX_WAKE || command == FUTEX_WAIT_BITSET ||
+                                 command == FUTEX_WAKE_BITSET);
+}
+
 static bool makes_process(long number, const uintptr_t *a) {
 #ifdef SYS_fork
   if (number == SYS_fork) return true;
@@ -96,8 +136,43 @@ static bool makes_process(long number, const uintptr_t *a) {
   return false;
 }
 
+#if defined(__x86_64__)
+enum { CHILD_TID_ARGUMENT = 3 };
+#else
+enum { CHILD_TID_ARGUMENT = 4 };
+#endif
+
 /* Small objects are all that meshes, and none is longer. */
 enum { SYSCALL_STORES_MAX = 4096 };
+
+/* `copy` is what a clone3 gets in the place of its arguments, if they change. */
+static Hold hold_by_call(long number, uintptr_t *a, struct clone_args *copy) {
+  uint64_t flags = 0;
+  if (number == SYS_clone) flags = a[0];
+  if (number == SYS_clone3) flags = ((struct clone_args *)a[0])->flags;
+  const uint64_t asked = flags;
+  Hold h = {{-1, -1}};
+  if (number == SYS_clone3 && a[1] > sizeof *copy) return h;
+  h = hold(&flags);
+  if (flags == asked) return h;
+  if (number == SYS_clone) {
+    a[0] = (uintptr_t)flags;
+  } else {
+    memcpy(copy, (void *)a[0], a[1]);
+    copy->flags = flags;
+    a[0] = (uintptr_t)copy;
+  }
+  return h;
+}
+
+/* Where the kernel stores when the call is long over: a thread's number at its end, what a ring's reads
+ * bring. */
+static void pin_later_stores(long number, const uintptr_t *a) {
+  if (number == SYS_set_tid_address || number == SYS_rseq || number == SYS_set_robust_list) pin((void *)a[0], 64);
+  if (number == SYS_clone && (a[0] & CLONE_CHILD_CLEARTID)) pin((void *)a[CHILD_TID_ARGUMENT], sizeof(pid_t));
+  if (number == SYS_io_uring_register && a[1] == IORING_REGISTER_BUFFERS)
+    for (uintptr_t i = 0; i < a[3]; i++) pin(((struct iovec *)a[2])[i].iov_base, ((struct iovec *)a[2])[i].iov_len);
+}
 
 EXPORT long syscall(long number, ...) {
   uintptr_t a[6];
@@ -106,95 +181,19 @@ EXPORT long syscall(long number, ...) {
   for (int i = 0; i < 6; i++) a[i] = va_arg(list, uintptr_t);
   va_end(list);
   if (number == SYS_futex) a[1] = (uintptr_t)private_futex(a[0], a[4], (long)a[1]);
+  uint64_t mask;
+  open_mask_of_call(number, a, &mask);
+  pin_later_stores(number, a);
   bool forks = makes_process(number, a) && prepare();
-  Published p[6];
-  for (int i = 0; i < 6; i++) p[i] = hazard_publish((void *)a[i], SYSCALL_STORES_MAX);
+  struct clone_args clone3;
+  Hold held = {{-1, -1}};
+  if (forks) held = hold_by_call(number, a, &clone3);
+  Published p = {.hazard = NULL};
+  if (!only_reads(number, a))
+    for (int i = 0; i < 6; i++) hazard_add(&p, (void *)a[i], SYSCALL_STORES_MAX);
   long result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-  for (int i = 6; i-- > 0;) hazard_clear(p[i]);
+  hazard_clear(p);
   part(forks, result == 0);
-  return result;
-}
-
-/* ------------------------------------------------------------------------- SIGSEGV's own action */
-
-static OsSignalAction to_os(const struct sigaction *a) {
-  OsSignalAction action = {.handler = (uintptr_t)a->sa_handler, .flags = (uint64_t)(unsigned)a->sa_flags};
-  memcpy(&action.mask, &a->sa_mask, sizeof action.mask);
-  return action;
-}
-
-static void from_os(const OsSignalAction *action, struct sigaction *a) {
-  memset(a, 0, sizeof *a);
-  a->sa_handler = (sighandler_t)action->handler;
-  a->sa_flags = (int)action->flags;
-  memcpy(&a->sa_mask, &action->mask, sizeof action->mask);
-}
-
-static int exchange_segv(const struct sigaction *new, struct sigaction *old) {
-  OsSignalAction wanted, before;
-  if (new != NULL) wanted = to_os(new);
-  segv_exchange(new != NULL ? &wanted : NULL, &before);
-  if (old != NULL) from_os(&before, old);
-  return 0;
-}
-
-EXPORT int sigaction(int signal, const struct sigaction *new, struct sigaction *old) {
-  struct sigaction open_to_segv;
-  if (signal == SIGSEGV && segv_installed()) return exchange_segv(new, old);
-  if (new != NULL) { /* as for threads' masks, below */
-    open_to_segv = *new;
-    sigdelset(&open_to_segv.sa_mask, SIGSEGV);
-    new = &open_to_segv;
-  }
-  Published p = hazard_publish(old, sizeof *old);
-  int result = REAL(sigaction)(signal, new, old);
-  hazard_clear(p);
-  return result;
-}
-
-static sighandler_t signal_segv(sighandler_t handler, int flags) {
-  struct sigaction new = {.sa_handler = handler, .sa_flags = flags}, old;
-  exchange_segv(&new, &old);
-  return old.sa_handler;
-}
-
-EXPORT sighandler_t signal(int number, sighandler_t handler) {
-  if (number == SIGSEGV && segv_installed()) return signal_segv(handler, SA_RESTART);
-  return REAL(signal)(number, handler);
-}
-
-EXPORT sighandler_t bsd_signal(int number, sighandler_t handler);
-EXPORT sighandler_t bsd_signal(int number, sighandler_t handler) { return signal(number, handler); }
-
-EXPORT sighandler_t sysv_signal(int number, sighandler_t handler) {
-  if (number == SIGSEGV && segv_installed()) return signal_segv(handler, (int)(SA_RESETHAND | SA_NODEFER));
-  return REAL(sysv_signal)(number, handler);
-}
-
-EXPORT sighandler_t __sysv_signal(int number, sighandler_t handler);
-EXPORT sighandler_t __sysv_signal(int number, sighandler_t handler) { return sysv_signal(number, handler); }
-
-/* A thread that blocks SIGSEGV could not wait for a batch where the barrier is that signal: the kernel
- * would end the program. Blocking a signal that comes from the thread's own fault has no other effect. */
-static const sigset_t *without_segv(int how, const sigset_t *set, sigset_t *copy) {
-  if (set == NULL || how == SIG_UNBLOCK || sigismember(set, SIGSEGV) != 1) return set;
-  *copy = *set;
-  sigdelset(copy, SIGSEGV);
-  return copy;
-}
-
-EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
-  sigset_t copy;
-  Published p = hazard_publish(old, sizeof *old);
-  int result = REAL(sigprocmask)(how, without_segv(how, set, &copy), old);
-  hazard_clear(p);
-  return result;
-}
-
-EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old) {
-  sigset_t copy;
-  Published p = hazard_publish(old, sizeof *old);
-  int result = REAL(pthread_sigmask)(how, without_segv(how, set, &copy), old);
-  hazard_clear(p);
+  wait_for_child(held, result == 0);
   return result;
 }

@@ -18,11 +18,13 @@ EXPORT void mesh_unpin(const void *p, size_t size) { unpin(p, size); }
     if (shared_ == PTHREAD_PROCESS_SHARED) pin((const void *)(object), sizeof *(object)); \
   } while (0)
 
-/* libc waits for robust mutexes by shared futexes, whether processes share them or not. */
+/* libc waits for robust mutexes by shared futexes, whether processes share them or not; the kernel stores into
+ * those with inheritance of priority. */
 EXPORT int pthread_mutex_init(pthread_mutex_t *m, const pthread_mutexattr_t *a) {
-  int robust = PTHREAD_MUTEX_STALLED;
+  int robust = PTHREAD_MUTEX_STALLED, protocol = PTHREAD_PRIO_NONE;
   if (a != NULL) pthread_mutexattr_getrobust(a, &robust);
-  if (robust == PTHREAD_MUTEX_ROBUST) pin(m, sizeof *m);
+  if (a != NULL) pthread_mutexattr_getprotocol(a, &protocol);
+  if (robust == PTHREAD_MUTEX_ROBUST || protocol == PTHREAD_PRIO_INHERIT) pin(m, sizeof *m);
   PIN_IF_SHARED(m, a, pthread_mutexattr_getpshared);
   return REAL(pthread_mutex_init)(m, a);
 }

@@ -16,6 +16,7 @@
 #include "hazard.h"
 #include "idle.h"
 #include "interpose.h"
+#include "interpose_signal.h"
 #include "os.h"
 
 #define NO_TIMEOUT UINT64_MAX
@@ -70,13 +71,13 @@ static int work_and_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
 }
 
 static int idle_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
-  sigset_t all, saved;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &saved);
-  int n = work_and_wait(w, ns, mask != NULL ? mask : &saved);
-  int error = errno;
-  pthread_sigmask(SIG_SETMASK, &saved, NULL);
-  errno = error;
+  uint64_t saved;
+  sigset_t own;
+  os_signals_block(&saved);
+  sigemptyset(&own);
+  memcpy(&own, &saved, sizeof saved);
+  int n = work_and_wait(w, ns, mask != NULL ? mask : &own);
+  os_signals_restore(&saved);
   return n;
 }
 
@@ -117,6 +118,8 @@ static int idle_epoll(int fd, struct epoll_event *events, int count, int ms, con
 static size_t events_size(int count) { return count > 0 ? (size_t)count * sizeof(struct epoll_event) : 0; }
 
 EXPORT int epoll_pwait(int fd, struct epoll_event *events, int count, int ms, const sigset_t *mask) {
+  sigset_t copy;
+  mask = open_mask(mask, &copy);
   Published p = hazard_publish(events, events_size(count));
   int n = ms == 0 || !idle_due() ? REAL(epoll_pwait)(fd, events, count, ms, mask)
                                  : idle_epoll(fd, events, count, ms, mask);
@@ -128,6 +131,31 @@ EXPORT int epoll_wait(int fd, struct epoll_event *events, int count, int ms) {
   Published p = hazard_publish(events, events_size(count));
   int n = ms == 0 || !idle_due() ? REAL(epoll_wait)(fd, events, count, ms)
                                  : idle_epoll(fd, events, count, ms, NULL);
+  hazard_clear(p);
+  return n;
+}
+
+int epoll_pwait2(int fd, struct epoll_event *events, int count, const struct timespec *t, const sigset_t *mask);
+
+/* Waits by nanoseconds where the caller does: libc and kernel may lack it, but then it was not called. */
+static int wait_epoll2(Wait *w, uint64_t ns, const sigset_t *mask) {
+  struct timespec t = to_timespec(ns);
+  return REAL(epoll_pwait2)(w->epoll.fd, w->epoll.events, w->epoll.count, ns == NO_TIMEOUT ? NULL : &t, mask);
+}
+
+static int idle_epoll2(int fd, struct epoll_event *events, int count, uint64_t ns, const sigset_t *mask) {
+  Wait w = {.wait = wait_epoll2, .epoll = {.fd = fd, .events = events, .count = count}};
+  int n = wait_epoll2(&w, 0, mask);
+  return n != 0 ? n : idle_wait(&w, ns, mask);
+}
+
+EXPORT int epoll_pwait2(int fd, struct epoll_event *events, int count, const struct timespec *t, const sigset_t *mask) {
+  sigset_t copy;
+  mask = open_mask(mask, &copy);
+  Published p = hazard_publish(events, events_size(count));
+  int n = !valid_timespec(t) || from_timespec(t) == 0 || !idle_due()
+              ? REAL(epoll_pwait2)(fd, events, count, t, mask)
+              : idle_epoll2(fd, events, count, from_timespec(t), mask);
   hazard_clear(p);
   return n;
 }
@@ -153,12 +181,25 @@ EXPORT int poll(struct pollfd *fds, nfds_t count, int ms) {
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *t, const sigset_t *mask) {
+  sigset_t copy;
+  mask = open_mask(mask, &copy);
   Published p = hazard_publish(fds, count * sizeof *fds);
   int n = !valid_timespec(t) || from_timespec(t) == 0 || !idle_due()
               ? REAL(ppoll)(fds, count, t, mask)
               : idle_poll(fds, count, from_timespec(t), mask);
   hazard_clear(p);
   return n;
+}
+
+/* What _FORTIFY_SOURCE makes of them: the check is libc's. */
+EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int ms, size_t room);
+EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int ms, size_t room) {
+  return room / sizeof *fds < count ? REAL(__poll_chk)(fds, count, ms, room) : poll(fds, count, ms);
+}
+
+EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *t, const sigset_t *mask, size_t room);
+EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *t, const sigset_t *mask, size_t room) {
+  return room / sizeof *fds < count ? REAL(__ppoll_chk)(fds, count, t, mask, room) : ppoll(fds, count, t, mask);
 }
 
 /* -------------------------------------------------------------------------------------- select */
@@ -181,20 +222,13 @@ static int idle_select(int count, fd_set *r, fd_set *w_, fd_set *e, uint64_t ns,
 }
 
 /* The sets of a select, of which the kernel stores as many bytes as `count` bits take, and its time. */
-typedef struct PublishedSets {
-  Published set[3], time;
-} PublishedSets;
-
-static PublishedSets publish_sets(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
+static Published publish_sets(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
   const size_t bytes = count > 0 ? (size_t)count / 8 + sizeof(long) : 0;
-  return (PublishedSets){
-      .set = {hazard_publish(r, bytes), hazard_publish(w, bytes), hazard_publish(e, bytes)},
-      .time = hazard_publish(t, sizeof *t)};
-}
-
-static void clear_sets(PublishedSets p) {
-  hazard_clear(p.time);
-  for (int i = 3; i-- > 0;) hazard_clear(p.set[i]);
+  Published p = hazard_publish(r, bytes);
+  hazard_add(&p, w, bytes);
+  hazard_add(&p, e, bytes);
+  hazard_add(&p, t, sizeof *t);
+  return p;
 }
 
 static int select_unpublished(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
@@ -212,18 +246,20 @@ static int select_unpublished(int count, fd_set *r, fd_set *w, fd_set *e, struct
 }
 
 EXPORT int select(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
-  PublishedSets p = publish_sets(count, r, w, e, t);
+  Published p = publish_sets(count, r, w, e, t);
   int n = select_unpublished(count, r, w, e, t);
-  clear_sets(p);
+  hazard_clear(p);
   return n;
 }
 
 EXPORT int pselect(int count, fd_set *r, fd_set *w, fd_set *e, const struct timespec *t, const sigset_t *mask) {
-  PublishedSets p = publish_sets(count, r, w, e, NULL);
+  sigset_t copy;
+  mask = open_mask(mask, &copy);
+  Published p = publish_sets(count, r, w, e, NULL);
   bool direct = !valid_timespec(t) || from_timespec(t) == 0 || count > FD_SETSIZE || !idle_due();
   int n = direct ? REAL(pselect)(count, r, w, e, t, mask)
                  : idle_select(count, r, w, e, from_timespec(t), mask);
-  clear_sets(p);
+  hazard_clear(p);
   return n;
 }
 

@@ -5,6 +5,8 @@
 
 enum { SPINS = 100 }; /* about 1 to 3 us: as long as a short critical section, well below a sleep */
 
+_Thread_local uint32_t locks_held;
+
 static inline void cpu_relax(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -28,6 +30,7 @@ void lock_wake(Lock *lock) { os_futex_wake((uint32_t *)&lock->word, 1); }
 void lock_reset(Lock *lock) {
   if (MESH_DEBUG) lock_note_released(lock);
   store_release(&lock->word, 0);
+  lock_count(-1u);
 }
 
 /* One bit for each rank held. */

@@ -35,10 +35,22 @@ void lock_check_rank(const Lock *lock);
 void lock_note_taken(const Lock *lock);
 void lock_note_released(const Lock *lock);
 
+/* Locks that the calling thread has or is about to have, for a handler that interrupted it. */
+extern _Thread_local uint32_t locks_held __attribute__((tls_model("initial-exec")));
+static inline void lock_count(uint32_t more) {
+  atomic_signal_fence(memory_order_seq_cst);
+  locks_held += more;
+  atomic_signal_fence(memory_order_seq_cst);
+}
+
 /* Acquire pairs with the release in lock_release. */
 static inline bool lock_try(Lock *lock) {
   uint32_t expected = 0;
-  if (!cas_acquire(&lock->word, &expected, 1)) return false;
+  lock_count(1);
+  if (!cas_acquire(&lock->word, &expected, 1)) {
+    lock_count(-1u);
+    return false;
+  }
   if (MESH_DEBUG) lock_note_taken(lock);
   return true;
 }
@@ -46,6 +58,7 @@ static inline bool lock_try(Lock *lock) {
 static inline void lock_acquire(Lock *lock) {
   uint32_t expected = 0;
   if (MESH_DEBUG) lock_check_rank(lock);
+  lock_count(1);
   if (!cas_acquire(&lock->word, &expected, 1)) lock_wait(lock);
   if (MESH_DEBUG) lock_note_taken(lock);
 }
@@ -53,6 +66,7 @@ static inline void lock_acquire(Lock *lock) {
 static inline void lock_release(Lock *lock) {
   if (MESH_DEBUG) lock_note_released(lock);
   if (exchange_release(&lock->word, 0) == 2) lock_wake(lock);
+  lock_count(-1u);
 }
 
 /* In the child of a fork, whose other threads are gone: the caller holds the lock. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "arena_mesh.h"
+#include "barrier.h"
 #include "global_heap.h"
 #include "mesh_apply.h"
 #include "mesh_group.h"
@@ -62,7 +63,7 @@ static MeshFigures figures; /* (M) */
 
 static bool class_meshes(unsigned c) {
   const SizeClass *sc = &size_classes[c];
-  return !class_is_pinned(c) && sc->size < arena.page_size && sc->slots > 1;
+  return !class_is_pinned(c) && sc->size < arena.page_size && sc->slots > 1 && barrier_allows(sc->size);
 }
 
 /* Spans of several pages can lose some of them without a partner. */

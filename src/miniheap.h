@@ -48,10 +48,12 @@ typedef struct MiniHeap {
 } MiniHeap;
 _Static_assert(sizeof(MiniHeap) == 32, "header and the bitmap of a 4 KiB page fill a cache line");
 
-/* A stale frame is no one's to share, punch or make again. The three bits below tell files of successive
- * forks apart, so that mappings can be counted. */
+/* A stale frame is no one's to share, punch or make again. Its page number matters only beside its neighbours':
+ * where it goes on from theirs, both are one mapping. So that those of the files of successive forks never
+ * seem to, each file's are moved by another multiple of a large odd number (modulo 2^31: no two files of
+ * 2^31 forks have the same). */
 #define FRAME_STALE ((uint32_t)1 << 31)
-#define FRAME_GENERATION_SHIFT 28
+#define FRAMES_APART ((uint32_t)0x1E3779B1)
 static inline bool frame_is_current(uint32_t frame) { return frame != 0 && !(frame & FRAME_STALE); }
 
 /* The head of a large block. */

@@ -93,9 +93,13 @@ typedef struct OsSignalAction {
 } OsSignalAction;
 /* Sets the action for SIGSEGV; stores the one before at `old` if that is not NULL. */
 bool os_segv_action_set(const OsSignalAction *action, OsSignalAction *old);
+/* Where the calling thread's handlers run that asked for a stack of their own; empty if it has none. */
+void os_signal_stack(uintptr_t *start, uintptr_t *end);
 /* Blocks these signals too, until the handler that calls it returns. */
 void os_signals_add(const uint64_t *mask);
 
+/* The process's number. */
+int os_process(void);
 /* vm.max_map_count; 65530 where it cannot be read. */
 size_t os_max_map_count(void);
 /* Blocks all signals of the calling thread for the time of a batch; the set is for os_signals_restore. */

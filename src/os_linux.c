@@ -384,9 +384,18 @@ bool os_segv_action_set(const OsSignalAction *action, OsSignalAction *old) {
   return true;
 }
 
+void os_signal_stack(uintptr_t *start, uintptr_t *end) {
+  stack_t stack = {.ss_sp = NULL, .ss_size = 0};
+  raw_syscall(SYS_sigaltstack, NULL, &stack);
+  *start = (uintptr_t)stack.ss_sp;
+  *end = *start + (stack.ss_flags & SS_DISABLE ? 0 : stack.ss_size);
+}
+
 void os_signals_add(const uint64_t *mask) {
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, mask, NULL, sizeof *mask);
 }
+
+int os_process(void) { return (int)raw_syscall(SYS_getpid); }
 
 size_t os_max_map_count(void) {
   size_t count = read_number("/proc/sys/vm/max_map_count");

@@ -13,6 +13,7 @@ static struct {
   uint32_t head[RUN_STATES][BINS];                /* (A) */
   uint64_t occupied[RUN_STATES][(BINS + 63) / 64]; /* (A) bins that are not empty */
   uint32_t oldest, newest;                        /* (A) dirty runs by age */
+  uint32_t busy;                                  /* (A) runs being purged, by `newer` and `older` */
 } runs;
 
 /* The bin of a run this long: every run in it has at least bin_floor pages. */
@@ -227,5 +228,23 @@ uint32_t page_run_take_oldest(uint32_t *pages) {
   unbin(page);
   age_list_remove(page);
   tag(page, *pages, RUN_BUSY);
+  FreeRun *r = free_run_of(page);
+  r->older = 0;
+  r->newer = runs.busy;
+  if (r->newer != 0) free_run_of(r->newer)->older = page;
+  runs.busy = page;
   return page;
+}
+
+void page_run_return(uint32_t page, uint32_t pages, RunState state, uint32_t now_ms) {
+  FreeRun *r = free_run_of(page);
+  if (r->newer != 0) free_run_of(r->newer)->older = r->older;
+  if (r->older != 0) free_run_of(r->older)->newer = r->newer;
+  else runs.busy = r->newer;
+  page_run_insert(page, pages, state, now_ms);
+}
+
+void page_runs_fork_child(void) {
+  while (runs.busy != 0)
+    page_run_return(runs.busy, free_run_of(runs.busy)->pages, RUN_DIRTY, free_run_of(runs.busy)->stamp);
 }

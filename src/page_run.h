@@ -24,6 +24,10 @@ bool page_run_take_at(uint32_t page, uint32_t pages, RunState *state);
 uint32_t page_run_at(uint32_t page);
 /* Takes the dirty run that has waited longest, marked RUN_BUSY; 0 if there is none. */
 uint32_t page_run_take_oldest(uint32_t *pages);
+/* Adds it again. */
+void page_run_return(uint32_t page, uint32_t pages, RunState state, uint32_t now_ms);
+/* In the child of a fork: nobody is here who would return the runs that were being purged. */
+void page_runs_fork_child(void);
 /* os_now_ms at which the longest-waiting dirty run was freed; only if there is one. */
 uint32_t page_run_oldest_stamp(void);
 uint32_t page_run_oldest(void);

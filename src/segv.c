@@ -7,6 +7,7 @@
 static Lock segv_lock = LOCK_INIT(RANK_HANDLER);
 static _Atomic bool installed;     /* (~) */
 static OsSignalAction program;     /* (segv_lock) the program's action */
+static int process;                /* (segv_lock when changed) that `installed` speaks of */
 
 /* The last fault on an arena page outside a batch. Twice the same, with no batch between, is no leftover
  * of a batch but the program's own: it may protect pages of its heap itself. */
@@ -63,12 +64,17 @@ bool segv_install(void) {
   const OsSignalAction ours = {.handler = (uintptr_t)on_segv, .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
   lock_acquire(&segv_lock);
   bool ok = os_segv_action_set(&ours, &program);
+  process = os_process();
   if (ok) store_relaxed(&installed, true);
   lock_release(&segv_lock);
   return ok;
 }
 
 bool segv_installed(void) { return load_relaxed(&installed); }
+
+bool segv_of_other_process(void) { return process != os_process(); }
+
+void segv_fork_child(void) { process = os_process(); }
 
 void segv_exchange(const OsSignalAction *new_action, OsSignalAction *old) {
   uint64_t saved;

@@ -12,6 +12,10 @@
 bool segv_install(void);
 /* The handler is ours: the program's own action is to be read and changed by segv_exchange. */
 bool segv_installed(void);
+/* This process is not the one that the handler was installed in, but a child of it. */
+bool segv_of_other_process(void);
+/* In the child of a fork: its actions are its own. */
+void segv_fork_child(void);
 /* Stores the program's action at `old`, if that is not NULL, and takes `new` as the action, if that is not
  * NULL. */
 void segv_exchange(const OsSignalAction *new_action, OsSignalAction *old);

@@ -1,8 +1,11 @@
 /* fork: parent and child both go on allocating, and neither sees the other. */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "test.h"
@@ -286,12 +289,95 @@ static void other_ways_to_start_programs(void **state) {
   free_shared();
 }
 
+/* ---- CLONE_VFORK without CLONE_VM: the parent waits, but its other threads go on ---- */
+
+static int to_thread[2], from_thread[2];
+static atomic_int *child_ended;
+
+static void *allocate_when_told(void *argument) {
+  await_byte(to_thread[0]);
+  for (int i = 0; i < 100; i++) free(malloc(1000000));
+  bool good = churn(7, 3000);
+  send_byte(from_thread[1]);
+  return good ? argument : NULL;
+}
+
+static int wait_for_thread(void *unused) {
+  (void)unused;
+  begin_child();
+  send_byte(to_thread[1]);
+  await_byte(from_thread[0]);
+  bool good = churn(8, 3000);
+  atomic_store(child_ended, 1);
+  _exit(good ? 0 : 1);
+}
+
+static void threads_go_on_while_clone_holds_one(void **state) {
+  (void)state;
+  pthread_t thread;
+  void *good, *stack = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  child_ended = mmap(NULL, KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_int_equal(pipe(to_thread) | pipe(from_thread), 0);
+  assert_int_equal(pthread_create(&thread, NULL, allocate_when_told, to_thread), 0);
+  pid_t child = clone(wait_for_thread, (char *)stack + MIB, CLONE_VFORK | SIGCHLD, NULL);
+  assert_int_equal(atomic_load(child_ended), 1);
+  check_child(child);
+  pthread_join(thread, &good);
+  assert_non_null(good);
+}
+
+/* ---- A handler that interrupts malloc and makes a child ---- */
+
+enum { INTERRUPTIONS = 300 };
+static volatile sig_atomic_t interruptions, bad_children;
+static pid_t (*make_child)(void);
+
+static void make_child_in_handler(int unused) {
+  (void)unused;
+  int status = 0, saved = errno;
+  pid_t child = make_child();
+  if (child == 0) _exit(0);
+  if (child < 0 || waitpid(child, &status, 0) != child || status != 0) bad_children++;
+  interruptions++;
+  errno = saved;
+}
+
+/* A thread that waits for its own lock shows as a child that never ends. */
+static void interrupt_malloc(pid_t (*make)(void)) {
+  pid_t child = fork();
+  if (child == 0) {
+    const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    struct sigaction action = {.sa_handler = make_child_in_handler, .sa_flags = SA_RESTART};
+    begin_child();
+    make_child = make;
+    sigaction(SIGPROF, &action, NULL);
+    setitimer(ITIMER_PROF, &often, NULL);
+    bool good = true;
+    while (interruptions < INTERRUPTIONS) {
+      void *block[64];
+      for (int i = 0; i < 64; i++) block[i] = malloc(40000);
+      for (int i = 0; i < 64; i++) good = good && block[i];
+      for (int i = 0; i < 64; i++) free(block[i]);
+    }
+    setitimer(ITIMER_PROF, &never, NULL);
+    end_child(good && bad_children == 0 && churn(9, 3000));
+  }
+  check_child(child);
+}
+
+static void handlers_may_interrupt_malloc_and_fork(void **state) {
+  (void)state;
+  interrupt_malloc(fork);
+  interrupt_malloc(_Fork);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(single_thread_forks),          cmocka_unit_test(child_starts_threads),
       cmocka_unit_test(grandchildren_fork_too),       cmocka_unit_test(many_forks_among_threads),
       cmocka_unit_test(sparse_heaps_part_at_fork),    cmocka_unit_test(threads_fork_at_once),
-      cmocka_unit_test(other_ways_to_start_programs),
+      cmocka_unit_test(other_ways_to_start_programs), cmocka_unit_test(threads_go_on_while_clone_holds_one),
+      cmocka_unit_test(handlers_may_interrupt_malloc_and_fork),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,6 +41,8 @@ static const struct part {
     {"order", order_part, false, false, false},
     {"fork", fork_part, false, false, false},
     {"kernel", kernel_part, false, false, false},
+    {"libc", libc_part, false, false, false},
+    {"mask", mask_part, false, false, true},
     {"signal", signal_part, false, false, false},
     {"fault", fault_part, false, false, false},
     {"futex", futex_part, false, false, false},

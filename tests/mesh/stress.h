@@ -51,6 +51,8 @@ void bare_part(struct worker *w);
 void write_part(struct worker *w);
 void order_part(struct worker *w);
 void kernel_part(struct worker *w);
+void libc_part(struct worker *w);
+void mask_part(struct worker *w);
 void fork_part(struct worker *w);
 void signal_part(struct worker *w);
 void fault_part(struct worker *w);

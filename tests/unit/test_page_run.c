@@ -221,7 +221,7 @@ static void take_oldest(void) {
   PageState state = rng_below(&model.rng, 4) > 0 ? IS_CLEAN : IS_DIRTY;
   model.now_ms++;
   model_insert(run, state);
-  page_run_insert(page, pages, (RunState)state, model.now_ms);
+  page_run_return(page, pages, (RunState)state, model.now_ms);
 }
 
 TEST(agrees_with_the_model) {
@@ -250,7 +250,7 @@ TEST(everything_comes_back_as_one_run) {
   uint32_t page, pages = 0;
   while ((page = page_run_take_oldest(&pages)) != 0) {
     model_insert((Extent){page, pages}, IS_CLEAN);
-    page_run_insert(page, pages, RUN_CLEAN, 0);
+    page_run_return(page, pages, RUN_CLEAN, 0);
   }
   assert_int_equal(page_run_at(model.first), POOL);
   check_everything();
@@ -279,11 +279,24 @@ TEST(what_a_taker_leaves_on_both_sides_keeps_its_age) {
   assert_int_equal(page_run_oldest_stamp(), 200);
 }
 
+/* A run that another thread was purging when the process forked. */
+TEST(in_a_child_what_was_being_purged_is_free_again) {
+  uint32_t pages, page = page_run_take_oldest(&pages), dirty = load_relaxed(&arena.dirty_pages);
+  assert_int_not_equal(page, 0);
+  assert_int_equal(page_run_at(page), 0);
+  page_runs_fork_child();
+  assert_true(load_relaxed(&arena.dirty_pages) >= dirty + pages);
+  assert_true(page_run_at(page) >= pages || page_run_at(page - 1) > 0);
+  page_runs_fork_child();
+  assert_true(page_run_take_oldest(&pages) != 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(agrees_with_the_model),
       cmocka_unit_test(everything_comes_back_as_one_run),
       cmocka_unit_test(what_a_taker_leaves_on_both_sides_keeps_its_age),
+      cmocka_unit_test(in_a_child_what_was_being_purged_is_free_again),
   };
   return cmocka_run_group_tests(tests, make_pool, NULL);
 }

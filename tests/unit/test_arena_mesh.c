@@ -1,0 +1,183 @@
+/* Mapping spans onto frames: what fork leaves, and a barrier that is taken away in the midst of a batch. */
+#include "arena_mesh.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "barrier.h"
+#include "child.h"
+#include "fork.h"
+#include "heap_api.h"
+#include "init.h"
+#include "mesh_pass.h"
+#include "options.h"
+#include "os.h"
+#include "unit.h"
+
+enum { OBJECTS = 40000, SIZE = 256, KEEP_ONE_IN = 8, FORKS = 24 };
+
+static uint64_t *object[OBJECTS];
+
+/* ----------------------------------------------------------------------- the kernel, with a hook */
+
+static void (*after_alias)(void);
+
+bool __real_os_alias(void *window, size_t size, void *addr);
+bool __wrap_os_alias(void *window, size_t size, void *addr);
+bool __wrap_os_alias(void *window, size_t size, void *addr) {
+  bool ok = __real_os_alias(window, size, addr);
+  if (after_alias != NULL) after_alias();
+  return ok;
+}
+
+/* ------------------------------------------------------------------------------------------- heaps */
+
+static void fill(void) {
+  for (size_t i = 0; i < OBJECTS; i++)
+    if (object[i] == NULL) *(object[i] = mesh_malloc(SIZE)) = i;
+}
+
+static void thin(Rng *rng) {
+  for (size_t i = 0; i < OBJECTS; i++) {
+    if (rng_below(rng, KEEP_ONE_IN) == 0) continue;
+    mesh_free(object[i]);
+    object[i] = NULL;
+  }
+}
+
+/* The same on one page in eight; the others stay full, and so where they are. */
+static void thin_some_pages(Rng *rng, uint32_t round) {
+  for (size_t i = 0; i < OBJECTS; i++) {
+    const uint32_t mixed = (page_of(object[i]) + round * 7919) * 2654435761u;
+    if (mixed >> 29 != 0 || rng_below(rng, KEEP_ONE_IN) == 0) continue;
+    mesh_free(object[i]);
+    object[i] = NULL;
+  }
+}
+
+static bool hold(void) {
+  for (size_t i = 0; i < OBJECTS; i++)
+    if (object[i] != NULL && *object[i] != i) return false;
+  return true;
+}
+
+static size_t mesh(void) {
+  mesh_trim();
+  mesh_pass_all();
+  MeshFigures figures;
+  mesh_pass_figures(&figures);
+  return figures.pages_now;
+}
+
+/* The first allocation would read the environment. */
+static void choose(BarrierKind kind) {
+  expect(init_once());
+  options.barrier = kind;
+}
+
+static bool meshing_works(void) {
+  Rng rng;
+  rng_seed(&rng, 1);
+  fill();
+  thin(&rng);
+  return mesh() > 0;
+}
+
+static void free_all(void) {
+  for (size_t i = 0; i < OBJECTS; i++) {
+    mesh_free(object[i]);
+    object[i] = NULL;
+  }
+  mesh();
+}
+
+/* ------------------------------------------------------------------------------------------- tests */
+
+/* Kernel mappings of files within the arena. */
+static size_t file_mappings(void) {
+  size_t count = 0;
+  char line[512];
+  FILE *maps = fopen("/proc/self/maps", "r");
+  assert_non_null(maps);
+  while (fgets(line, sizeof line, maps) != NULL) {
+    unsigned long start;
+    if (sscanf(line, "%lx", &start) == 1 && arena_contains((void *)start) && strstr(line, "memfd") != NULL) count++;
+  }
+  fclose(maps);
+  return count;
+}
+
+/* Some of what each fork parted is left many forks later. */
+static void fork_often(void *unused) {
+  (void)unused;
+  Rng rng;
+  rng_seed(&rng, 2);
+  if (!meshing_works()) return;
+  for (int i = 0; i < FORKS; i++) {
+    expect(fork_prepare());
+    fork_parent();
+    expect(hold());
+    /* A mapping of a file begins and ends; one boundary may serve two. */
+    expect(arena_mesh_maps() >= file_mappings());
+    expect(arena_mesh_maps() <= 2 * file_mappings() + 1);
+    fill();
+    thin_some_pages(&rng, (uint32_t)i);
+    mesh();
+    expect(hold());
+  }
+  free_all();
+  expect(arena_mesh_maps() == 1);
+}
+
+TEST(mappings_are_counted_over_many_forks) { assert_child_passes(fork_often, NULL); }
+
+/* Stores by others go on as soon as the descriptor is closed. */
+static void close_and_store(void) {
+  after_alias = NULL;
+  close(barrier_fd());
+  for (size_t i = 0; i < OBJECTS; i++)
+    if (object[i] != NULL) object[i][1] = i;
+}
+
+static void lose_barrier(void *unused) {
+  (void)unused;
+  choose(BARRIER_UFFD);
+  if (!meshing_works()) return;
+  for (int round = 0; round < 20; round++) {
+    Rng rng;
+    rng_seed(&rng, (uint64_t)round);
+    fill();
+    thin(&rng);
+    for (size_t i = 0; i < OBJECTS; i++)
+      if (object[i] != NULL) object[i][1] = 0;
+    after_alias = close_and_store;
+    mesh();
+    expect(after_alias == NULL);
+    for (size_t i = 0; i < OBJECTS; i++) expect(object[i] == NULL || object[i][1] == i);
+  }
+}
+
+TEST(no_store_is_lost_when_the_barrier_is_closed_in_mid_batch) { assert_child_passes(lose_barrier, NULL); }
+
+static void mesh_without_wrappers(void *kind) {
+  choose(*(BarrierKind *)kind);
+  expect(!meshing_works());
+  expect(hold());
+}
+
+/* As in a static library: nobody would tell of the kernel's stores. */
+TEST(without_wrappers_nothing_is_meshed_where_the_kernel_does_not_wait) {
+  BarrierKind kinds[] = {BARRIER_UFFD_USER, BARRIER_MPROTECT};
+  for (size_t i = 0; i < COUNT(kinds); i++) assert_child_passes(mesh_without_wrappers, &kinds[i]);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(mappings_are_counted_over_many_forks),
+      cmocka_unit_test(no_store_is_lost_when_the_barrier_is_closed_in_mid_batch),
+      cmocka_unit_test(without_wrappers_nothing_is_meshed_where_the_kernel_does_not_wait),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
