@@ -172,7 +172,8 @@ bool arena_alloc_at(uint32_t page, unsigned size_class) {
   const uint32_t span_pages = size_classes[size_class].span_pages;
   RunState state;
   lock_acquire(&arena.lock);
-  bool ok = page_run_take_at(page, span_pages, &state);
+  /* What follows a free page may lie within a run, whose tags are at its ends. */
+  bool ok = class_at(page_address(page - 1)) != CLASS_NONE && page_run_take_at(page, span_pages, &state);
   if (ok) {
     mark(page, span_pages, size_class);
     count_used(span_pages, 0);

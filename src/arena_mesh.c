@@ -239,7 +239,7 @@ static void give_up(uint32_t page, size_t bytes) {
 static void map_moves(const MeshMove *moves, size_t count, uint32_t span_pages) {
   const size_t bytes = count * pages_to_bytes(span_pages);
   char *at = page_address(moves[0].page);
-  if (!os_alias(frame_address(moves[0].frame), bytes, at)) {
+  if (!barrier_holds() || !os_alias(frame_address(moves[0].frame), bytes, at)) {
     give_up(moves[0].page, bytes);
     return;
   }
@@ -253,11 +253,11 @@ static void map_moves(const MeshMove *moves, size_t count, uint32_t span_pages) 
 /* What the frame has of the leader's slots is what the leader sees. */
 static bool may_join(const MeshMove *m) { return leads(m) || miniheap_of(m->leader)->frame == m->frame; }
 
-static void map_range(const MeshMove *moves, size_t count, uint32_t span_pages, bool holds) {
+static void map_range(const MeshMove *moves, size_t count, uint32_t span_pages) {
   for (size_t i = 0, end; i < count; i = end) {
     const bool may = may_join(&moves[i]);
     for (end = i + 1; end < count && may_join(&moves[end]) == may;) end++;
-    if (may && holds)
+    if (may)
       map_moves(moves + i, end - i, span_pages);
     else
       give_up(moves[i].page, (end - i) * pages_to_bytes(span_pages));
@@ -285,11 +285,10 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
    * theirs through it: those slots nobody stores to. */
   for (size_t i = 0; i < count; i++)
     if (moves[i].copy) copy_live_slots(&moves[i], sc);
-  const bool holds = barrier_holds();
   for (int leading = 1; leading >= 0; leading--) /* leaders first: the others follow them */
     for (size_t i = 0; i < n; i++)
       if (protected[i] && leads(&moves[ranges[i].first]) == leading)
-        map_range(moves + ranges[i].first, ranges[i].count, sc->span_pages, holds);
+        map_range(moves + ranges[i].first, ranges[i].count, sc->span_pages);
   barrier_close();
 }
 

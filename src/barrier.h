@@ -37,8 +37,8 @@ void barrier_close(void);
 void barrier_mapped_anew(void *addr, size_t size);
 /* Kernel mappings that the arena has more because one part of it is registered and the next is not. */
 size_t barrier_maps(void);
-/* After the copies: writers still wait. False if the program closed the descriptor by a system call of its
- * own: nothing may be mapped. */
+/* In mid-batch: writers still wait. False if the program closed the descriptor by a system call of its
+ * own: what is not mapped yet must stay. */
 bool barrier_holds(void);
 /* Its descriptor, -1 if there is none. */
 int barrier_fd(void);

@@ -206,8 +206,7 @@ uint32_t page_run_take(uint32_t pages, uint32_t align, uint32_t bias, RunState s
 }
 
 uint32_t page_run_at(uint32_t page) {
-  /* Within a run there is no tag to go by. */
-  if (!is_free(page) || is_free(page - 1) || free_run_of(page)->state == RUN_BUSY) return 0;
+  if (!is_free(page) || free_run_of(page)->state == RUN_BUSY) return 0;
   return free_run_of(page)->pages;
 }
 

@@ -18,7 +18,7 @@ void page_run_insert(uint32_t page, uint32_t pages, RunState state, uint32_t now
 /* Takes the best fit of at least `pages` pages, aligned (a power of two, by page number plus
  * `bias`); the rest stays free. Returns 0 if there is none. */
 uint32_t page_run_take(uint32_t pages, uint32_t align, uint32_t bias, RunState state);
-/* If a free run starts at `page` and has `pages` pages, takes them and tells their state. */
+/* If a free run starts at `page`, which must not be within one, and has `pages` pages, takes them and tells their state. */
 bool page_run_take_at(uint32_t page, uint32_t pages, RunState *state);
 /* Pages of the free run, dirty or clean, that starts at `page`; 0 if none does. */
 uint32_t page_run_at(uint32_t page);
