@@ -1,6 +1,7 @@
 #include "barrier.h"
 
 #include "hazard.h"
+#include "map_count.h"
 #include "os.h"
 #include "segv.h"
 
@@ -30,24 +31,29 @@ static bool try_kind(BarrierKind kind) {
   return kind != BARRIER_OFF;
 }
 
-static void choose(void) {
+/* The one that is asked for, or the first that is to be had; BARRIER_AUTO if there is none. */
+static BarrierKind find_kind(void) {
   static const BarrierKind order[] = {BARRIER_UFFD, BARRIER_UFFD_USER, BARRIER_MPROTECT};
-  barrier.kind = BARRIER_OFF;
-  if (options.barrier != BARRIER_AUTO) {
-    if (try_kind(options.barrier)) barrier.kind = options.barrier;
-  } else {
-    for (unsigned i = 0; i < sizeof order / sizeof *order && barrier.kind == BARRIER_OFF; i++)
-      if (try_kind(order[i])) barrier.kind = order[i];
-  }
+  if (options.barrier == BARRIER_OFF) return BARRIER_OFF;
+  if (options.barrier != BARRIER_AUTO) return try_kind(options.barrier) ? options.barrier : BARRIER_AUTO;
+  for (unsigned i = 0; i < sizeof order / sizeof *order; i++)
+    if (try_kind(order[i])) return order[i];
+  return BARRIER_AUTO;
+}
+
+bool barrier_choose(void) {
+  if (barrier.kind != BARRIER_AUTO) return barrier.kind != BARRIER_OFF;
+  barrier.kind = find_kind();
+  if (barrier.kind == BARRIER_AUTO) return false; /* descriptors or memory may be had again later */
   store_relaxed(&hazard_wanted, needs_hazards(barrier.kind));
   /* Streams read into buffers of as many bytes as a block of the file has, 1024 for /proc and terminals,
    * by calls that libc does not let us wrap. */
   if (needs_hazards(barrier.kind)) size_class_table[1024 / MIN_ALIGN] = (uint8_t)size_class_aligned(PINNED_ALIGN, 1024);
+  return barrier.kind != BARRIER_OFF;
 }
 
 bool barrier_open(void) {
-  if (barrier.kind == BARRIER_AUTO) choose();
-  if (!try_kind(barrier.kind)) return false;
+  if (!barrier_choose() || !try_kind(barrier.kind)) return false;
   if (barrier.kind == BARRIER_MPROTECT && !segv_install()) return false;
   os_signals_block(&barrier.signals);
   if (!needs_hazards(barrier.kind) || hazard_begin()) return true;
@@ -84,22 +90,41 @@ static bool holds_this_stack(const char *addr, size_t size) {
   return (uintptr_t)&here - (uintptr_t)addr < size;
 }
 
+/* Stores wait, perhaps only those to part of the range if it fails. */
+static bool protect(char *addr, size_t size) {
+  if (barrier.kind == BARRIER_MPROTECT) return os_set_writable(addr, size, false);
+  touch(addr, size);
+  return os_uffd_protect(barrier.uffd, addr, size, true);
+}
+
 bool barrier_protect(char *addr, size_t size) {
   if (holds_this_stack(addr, size)) return false;
   if (needs_hazards(barrier.kind) && hazard_overlaps(addr, size)) return false;
-  if (barrier.kind == BARRIER_MPROTECT) return os_set_writable(addr, size, false);
-  if (barrier.uffd < 0) return false;
-  touch(addr, size);
-  return os_uffd_protect(barrier.uffd, addr, size);
+  if (uses_uffd(barrier.kind) && barrier.uffd < 0) return false;
+  if (uses_uffd(barrier.kind) && !os_uffd_register(barrier.uffd, addr, size)) {
+    if (!os_uffd_unregister(barrier.uffd, addr, size)) map_count_apart();
+    return false;
+  }
+  if (protect(addr, size)) return true;
+  barrier_give_up(addr, size);
+  return false;
 }
 
 void barrier_wake(char *addr, size_t size) {
   if (barrier.kind != BARRIER_MPROTECT) os_uffd_wake(barrier.uffd, addr, size);
 }
 
+/* The descriptor's no more; or at least not protected. */
+static bool let_go(char *addr, size_t size) {
+  if (barrier.kind == BARRIER_MPROTECT) return os_set_writable(addr, size, true);
+  if (os_uffd_unregister(barrier.uffd, addr, size)) return true;
+  if (!os_uffd_protect(barrier.uffd, addr, size, false)) return false;
+  map_count_apart();
+  return true;
+}
+
 void barrier_give_up(char *addr, size_t size) {
-  if (barrier.kind == BARRIER_MPROTECT)
-    os_set_writable(addr, size, true);
-  else
-    os_uffd_unprotect(barrier.uffd, addr, size);
+  enum { TRIES = 1000 };
+  /* A limit (RLIMIT_DATA) may be reached because of another thread, for a while. */
+  for (int i = 0; !let_go(addr, size) && i < TRIES; i++) os_sleep_ms(1);
 }

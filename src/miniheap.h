@@ -34,7 +34,7 @@ enum {
 typedef struct MiniHeap {
   uint32_t next, prev;  /* (S) page numbers in the list of its bin; 0 ends it */
   uint32_t frame;       /* (S and A) page whose offset in the memfd the span is mapped at; 0 if anonymous;
-                         * with FRAME_STALE, mapped privately onto a file from before a fork */
+                         * with FRAME_STALE, mapped privately onto a file from before a fork, or a copy */
   uint8_t offset;       /* (C while a span) pages from the head; 0 in the head itself */
   uint8_t trimmed;      /* (S) pages without a live slot that were purged since the last refill */
   uint8_t size_class;   /* (C while a span) */
@@ -52,6 +52,7 @@ _Static_assert(sizeof(MiniHeap) == 32, "header and the bitmap of a 4 KiB page fi
  * forks apart, so that mappings can be counted. */
 #define FRAME_STALE ((uint32_t)1 << 31)
 #define FRAME_GENERATION_SHIFT 28
+#define FRAME_PAGES ((uint32_t)1 << FRAME_GENERATION_SHIFT)
 static inline bool frame_is_current(uint32_t frame) { return frame != 0 && !(frame & FRAME_STALE); }
 
 /* The head of a large block. */
