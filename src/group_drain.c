@@ -20,11 +20,15 @@ void group_release_member(ClassHeap *h, uint32_t page) {
   free_fresh_span(h, page, pages);
 }
 
-/* The last slot of the frame is free. Where a member could not leave, or the leader cannot, the group
- * stays as an empty span of its class. */
+/* The last slot of the frame is free. Where a member cannot leave, or the leader, the group stays as an
+ * empty span of its class. */
 static void end_group(ClassHeap *h, uint32_t leader) {
   MiniHeap *mh = miniheap_of(leader);
   const uint32_t pages = size_classes[mh->size_class].span_pages, frame = mh->frame;
+  for (uint32_t member = mh->group_next, next; member != leader; member = next) {
+    next = miniheap_of(member)->group_next;
+    group_release_member(h, member);
+  }
   if (has_members(leader) || !arena_mesh_to_anonymous(leader, pages)) {
     rebin(h, leader, mh);
     return;
@@ -32,6 +36,15 @@ static void end_group(ClassHeap *h, uint32_t leader) {
   bin_remove(h, mh);
   if (frame_is_current(frame)) arena_mesh_release_frame(frame, pages);
   free_fresh_span(h, leader, pages);
+}
+
+void group_release_empty(ClassHeap *h, uint32_t page) {
+  const MiniHeap *mh = miniheap_of(page);
+  if (mh->frame == 0 || mh->live > 0) return;
+  if (is_leader(page))
+    end_group(h, page);
+  else
+    group_release_member(h, page);
 }
 
 void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms) {

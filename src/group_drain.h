@@ -12,4 +12,8 @@ void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms);
  * system has no mapping to spare. */
 void group_release_member(ClassHeap *h, uint32_t page);
 
+/* For a span on a frame that has no live slot because the system had no mapping to spare when its last one
+ * was drained: it may have one now. */
+void group_release_empty(ClassHeap *h, uint32_t page);
+
 #endif
