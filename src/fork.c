@@ -20,6 +20,8 @@ static Lock *lock_table(unsigned i) {
   return i == 2 + CLASS_END ? &arena.lock : meta_lock();
 }
 
+bool fork_possible(void) { return arena_mesh_can_fork(); }
+
 void fork_prepare(void) {
   for (unsigned i = 0; i < LOCK_COUNT; i++) lock_acquire(lock_table(i));
   mesh_pass_fork();

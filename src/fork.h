@@ -3,7 +3,13 @@
 #ifndef MESH_FORK_H
 #define MESH_FORK_H
 
+#include <stdbool.h>
+
 void fork_handlers_install(void);
+
+/* A fork would find memory for what it must part. If not, it has to fail: the handlers could only end the
+ * program. */
+bool fork_possible(void);
 
 /* What the handlers do, for the ways to make a process that run no handlers. */
 void fork_prepare(void);

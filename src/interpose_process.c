@@ -19,10 +19,19 @@
 
 /* ------------------------------------------------------------------------------ new processes */
 
+static bool heap_exists(void) { return load_acquire(&init_done); } /* acquire: init_slow's release */
+
 static bool prepare(void) {
-  if (!load_acquire(&init_done)) return false; /* acquire: init_slow's release */
+  if (!heap_exists()) return false;
   fork_prepare();
   return true;
+}
+
+/* If not, the call is to fail as the kernel's would, which counts the same memory by then. */
+static bool possible(void) {
+  if (!heap_exists() || fork_possible()) return true;
+  errno = ENOMEM;
+  return false;
 }
 
 /* After it, on both sides. errno is the caller's to see. */
@@ -38,11 +47,15 @@ static void part(bool prepared, bool child) {
 
 EXPORT pid_t _Fork(void);
 EXPORT pid_t _Fork(void) {
+  if (!possible()) return -1;
   bool prepared = prepare();
   pid_t pid = REAL(_Fork)();
   part(prepared, pid == 0);
   return pid;
 }
+
+/* Prepared by the handlers, which cannot refuse. */
+EXPORT pid_t fork(void) { return possible() ? REAL(fork)() : -1; }
 
 typedef struct Start {
   int (*function)(void *);
@@ -63,6 +76,7 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
   void *tls = va_arg(list, void *);
   pid_t *child_tid = va_arg(list, pid_t *);
   va_end(list);
+  if (!(flags & CLONE_VM) && !possible()) return -1;
   if ((flags & CLONE_VM) || !prepare())
     return REAL(clone)(function, stack, flags, argument, parent_tid, tls, child_tid);
   Start start = {.function = function, .argument = argument};
@@ -106,7 +120,9 @@ EXPORT long syscall(long number, ...) {
   for (int i = 0; i < 6; i++) a[i] = va_arg(list, uintptr_t);
   va_end(list);
   if (number == SYS_futex) a[1] = (uintptr_t)private_futex(a[0], a[4], (long)a[1]);
-  bool forks = makes_process(number, a) && prepare();
+  bool forks = makes_process(number, a);
+  if (forks && !possible()) return -1;
+  forks = forks && prepare();
   Published p[6];
   for (int i = 0; i < 6; i++) p[i] = hazard_publish((void *)a[i], SYSCALL_STORES_MAX);
   long result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
