@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "map_count.h"
 #include "os.h"
 #include "page_run.h"
 
@@ -82,6 +83,15 @@ static void mark(uint32_t page, size_t pages, unsigned class_value) {
   memset((void *)&arena.class_map[map_bytes(page)], (int)class_value, map_bytes(pages));
 }
 
+/* The entries still say what they said of free runs, and neighbours' frames are looked at (map_count.c) before
+ * the caller has filled them. */
+static void clear_frames(uint32_t page, size_t pages) {
+  for (size_t i = 0; i < pages; i++) {
+    miniheap_of(page + (uint32_t)i)->offset = 0;
+    miniheap_of(page + (uint32_t)i)->frame = 0;
+  }
+}
+
 static void count_used(size_t more, size_t less) {
   store_relaxed(&arena.used_pages, load_relaxed(&arena.used_pages) + (uint32_t)(more - less));
 }
@@ -122,6 +132,7 @@ uint32_t arena_alloc(size_t pages, size_t align, unsigned head_class, unsigned t
     page = alloc_locked((uint32_t)pages, (uint32_t)align, content);
   }
   if (page != 0) {
+    if (head_class == tail_class) clear_frames(page, pages);
     mark(page, 1, head_class);
     mark(page + 1, pages - 1, tail_class);
     count_used(pages, 0);
@@ -159,6 +170,7 @@ uint32_t arena_alloc_spans(unsigned size_class, size_t *count, PageContent *cont
   lock_acquire(&arena.lock);
   uint32_t page = alloc_spans_locked(span_pages, align, count, content);
   if (page != 0) {
+    clear_frames(page, *count * span_pages);
     mark(page, *count * span_pages, size_class);
     count_used(*count * span_pages, 0);
   }
@@ -175,6 +187,7 @@ bool arena_alloc_at(uint32_t page, unsigned size_class) {
   /* What follows a free page may lie within a run, whose tags are at its ends. */
   bool ok = class_at(page_address(page - 1)) != CLASS_NONE && page_run_take_at(page, span_pages, &state);
   if (ok) {
+    clear_frames(page, span_pages);
     mark(page, span_pages, size_class);
     count_used(span_pages, 0);
   }
@@ -297,12 +310,13 @@ void arena_free_large(uint32_t page) {
 size_t arena_dirty_limit(void) { return max_size(PURGE_KEEP_MIN, arena_used_bytes() / PURGE_SHARE); }
 
 /* The longest-waiting dirty run if it is due. */
-static uint32_t take_due(uint32_t now_ms, uint32_t age_ms, size_t keep, uint32_t *pages) {
+static uint32_t take_due(uint32_t now_ms, uint32_t age_ms, size_t keep, uint32_t *pages, bool *seamed) {
   lock_acquire(&arena.lock);
   bool due = page_run_oldest() != 0 && (pages_to_bytes(load_relaxed(&arena.dirty_pages)) > keep ||
                                         /* signed: the run may be younger than the caller's clock */
                                         (int32_t)(now_ms - page_run_oldest_stamp()) >= (int32_t)age_ms);
   uint32_t page = due ? page_run_take_oldest(pages) : 0;
+  *seamed = page != 0 && map_count_seamed(page, *pages);
   lock_release(&arena.lock);
   return page;
 }
@@ -310,10 +324,14 @@ static uint32_t take_due(uint32_t now_ms, uint32_t age_ms, size_t keep, uint32_t
 size_t arena_purge(uint32_t now_ms, uint32_t age_ms, size_t keep) {
   size_t purged = 0;
   uint32_t page, pages = 0;
-  while ((page = take_due(now_ms, age_ms, keep, &pages)) != 0) {
+  bool seamed;
+  while ((page = take_due(now_ms, age_ms, keep, &pages, &seamed)) != 0) {
     /* Without the lock: giving pages back takes about 0.1 us each. */
-    bool ok = os_purge(page_address(page), pages_to_bytes(pages));
+    bool fresh = seamed && os_map_fresh(page_address(page), pages_to_bytes(pages));
+    bool ok = fresh || os_purge(page_address(page), pages_to_bytes(pages));
+    if (fresh) tell_mapped_anew(page_address(page), pages_to_bytes(pages));
     lock_acquire(&arena.lock);
+    if (fresh) map_count_fresh(page, pages);
     page_run_return(page, pages, ok ? RUN_CLEAN : RUN_DIRTY, os_now_ms());
     lock_release(&arena.lock);
     if (!ok) break;

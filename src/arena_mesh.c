@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "barrier.h"
+#include "map_count.h"
 #include "options.h"
 #include "os.h"
 
@@ -11,10 +12,11 @@ static struct {
   size_t size;        /* (mesh lock) bytes */
   int fd;             /* (mesh lock) may be closed by the program at any time: see arena_mesh_fork */
   uint64_t *busy;     /* (A) one bit for each page at which a frame begins */
-  bool impossible;    /* (mesh lock) */
+  uint32_t wait;      /* (mesh lock) ms between attempts to open it; 0 after one that succeeded ... */
+  uint32_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
   uint32_t *prepared; /* (C after open) 1, but 0 in a child that was made without fork_prepare */
-  size_t boundaries;  /* (A) places in the arena where one mapping ends and the next begins */
   size_t maps_limit;  /* (C after open) */
+  size_t shared;      /* (A) pages mapped onto current frames */
 } mesh;
 
 /* ---------------------------------------------------------------------------------- the window */
@@ -23,7 +25,8 @@ static size_t busy_bytes(void) { return round_up(arena.pages_reserved / 8 + 8, a
 
 static bool open_window(void) {
   size_t size = pages_to_bytes(arena.pages_reserved);
-  uint64_t *busy = os_map(busy_bytes());
+  if (!map_count_open()) return false;
+  uint64_t *busy = os_map_sparse(busy_bytes());
   if (busy == NULL) return false;
   mesh.window = os_window_open(size, &mesh.fd);
   if (mesh.window == NULL) {
@@ -40,11 +43,18 @@ static bool open_window(void) {
 bool arena_mesh_in_unprepared_child(void) { return mesh.prepared != NULL && *mesh.prepared == 0; }
 
 bool arena_mesh_open(void) {
-  if (mesh.impossible || arena_mesh_in_unprepared_child()) return false;
-  if (barrier_kind() == BARRIER_OFF) return false;
+  if (arena_mesh_in_unprepared_child()) return false;
   if (mesh.window != NULL) return true;
-  mesh.impossible = !open_window();
-  return !mesh.impossible;
+  const uint32_t now_ms = os_now_ms();
+  if (mesh.wait > 0 && (int32_t)(now_ms - mesh.next_try) < 0) return false;
+  if (barrier_choose() && open_window()) {
+    mesh.wait = 0;
+    return true;
+  }
+  /* Descriptors, memory or a limit may be had again later. */
+  mesh.wait = (uint32_t)min_size(MESH_BACKOFF_MAX_MS, max_size(MESH_PERIOD_MS, 2 * (size_t)mesh.wait));
+  mesh.next_try = now_ms + mesh.wait;
+  return false;
 }
 
 /* The window's own page table entries stay: without them a frame that nobody has touched since it was
@@ -69,34 +79,17 @@ void arena_mesh_release_frame(uint32_t frame, uint32_t pages) {
   lock_release(&arena.lock);
 }
 
-/* Page of the memfd that a page of the arena is mapped onto; 0 if it is anonymous. (A) */
-static uint32_t file_page(uint32_t page) {
-  if (page == 0 || page >= arena.frontier) return 0;
-  unsigned c = class_at(page_address(page));
-  if (c < CLASS_FIRST || c >= CLASS_END) return 0;
-  uint32_t offset = miniheap_of(page)->offset;
-  uint32_t frame = miniheap_of(page - offset)->frame;
-  return frame == 0 ? 0 : (frame & FRAME_STALE) | ((frame + offset) & ~FRAME_STALE);
-}
-
-/* A mapping ends before `page`. (A) */
-static bool boundary(uint32_t page) {
-  uint32_t before = file_page(page - 1), here = file_page(page);
-  return before == 0 || here == 0 ? before != here : before + 1 != here;
-}
-
 static void set_frame_locked(uint32_t page, uint32_t pages, uint32_t frame) {
-  mesh.boundaries -= (size_t)boundary(page) + boundary(page + pages);
-  miniheap_of(page)->frame = frame;
-  mesh.boundaries += (size_t)boundary(page) + boundary(page + pages);
+  if (frame_is_current(miniheap_of(page)->frame)) mesh.shared -= pages;
+  if (frame_is_current(frame)) mesh.shared += pages;
+  map_count_set_frame(page, pages, frame);
 }
 
 int arena_mesh_cost_of_leaving(uint32_t page, uint32_t pages) {
   lock_acquire(&arena.lock);
-  int now = boundary(page) + boundary(page + pages);
-  int then = (file_page(page - 1) != 0) + (file_page(page + pages) != 0);
+  int cost = map_count_cost_of_leaving(page, pages);
   lock_release(&arena.lock);
-  return then - now;
+  return cost;
 }
 
 bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages) {
@@ -125,10 +118,7 @@ static bool copy_range(uint32_t page, size_t bytes) {
     }
     barrier_close();
   }
-  if (ok)
-    barrier_mapped_anew(at, bytes);
-  else
-    os_unmap(copy, bytes);
+  if (!ok) os_unmap(copy, bytes);
   return ok;
 }
 
@@ -157,12 +147,15 @@ static bool copy_range_at_risk(uint32_t page, uint32_t file, size_t bytes) {
   return ok;
 }
 
+/* Memory that came from elsewhere stays a mapping of its own beside any other. */
+static uint32_t lone_frame(uint32_t page) { return FRAME_STALE | (FRAME_STALE - 1 - page); }
+
 bool arena_mesh_take_out(uint32_t page, uint32_t pages) {
   const uint32_t frame = miniheap_of(page)->frame;
   if (frame_is_current(frame)) {
     if (!copy_range(page, pages_to_bytes(pages))) return false;
     lock_acquire(&arena.lock);
-    set_frame_locked(page, pages, 0);
+    set_frame_locked(page, pages, lone_frame(page));
     lock_release(&arena.lock);
   }
   return true;
@@ -170,7 +163,7 @@ bool arena_mesh_take_out(uint32_t page, uint32_t pages) {
 
 size_t arena_mesh_maps(void) {
   lock_acquire(&arena.lock);
-  size_t n = 1 + mesh.boundaries + 2 * (size_t)arena.moved_blocks + barrier_maps();
+  size_t n = map_count() + barrier_maps();
   lock_release(&arena.lock);
   return n;
 }
@@ -230,37 +223,40 @@ static char *range_address(const MeshMove *moves, const MoveRange *r) {
   return page_address(moves[r->first].page);
 }
 
-static void give_up(uint32_t page, size_t bytes) {
-  barrier_give_up(page_address(page), bytes);
-  if (file_page(page) == 0) barrier_mapped_anew(page_address(page), bytes);
-}
-
-/* Neighbouring moves onto neighbouring frames. */
-static void map_moves(const MeshMove *moves, size_t count, uint32_t span_pages) {
+/* Neighbouring moves onto neighbouring frames. False if they stay where they are, protected. */
+static bool map_moves(const MeshMove *moves, size_t count, uint32_t span_pages) {
   const size_t bytes = count * pages_to_bytes(span_pages);
   char *at = page_address(moves[0].page);
-  if (!barrier_holds() || !os_alias(frame_address(moves[0].frame), bytes, at)) {
-    give_up(moves[0].page, bytes);
-    return;
-  }
-  os_set_dumped(at, bytes); /* the window is not, and aliases are as the window */
+  if (!barrier_holds() || !os_alias(frame_address(moves[0].frame), bytes, at)) return false;
+  /* The window is not, and aliases are as the window. */
+  if (!os_set_dumped(at, bytes)) map_count_apart();
   lock_acquire(&arena.lock);
   for (size_t i = 0; i < count; i++) set_frame_locked(moves[i].page, span_pages, moves[i].frame);
   lock_release(&arena.lock);
   barrier_wake(at, bytes);
+  return true;
 }
 
 /* What the frame has of the leader's slots is what the leader sees. */
-static bool may_join(const MeshMove *m) { return leads(m) || miniheap_of(m->leader)->frame == m->frame; }
+static bool may_move(const MeshMove *m) { return leads(m) || miniheap_of(m->leader)->frame == m->frame; }
 
-static void map_range(const MeshMove *moves, size_t count, uint32_t span_pages) {
+/* The moves of a range, as many as may; `protected` is cleared for those that were mapped. */
+static void map_range(const MeshMove *moves, size_t count, uint32_t span_pages, bool *protected) {
   for (size_t i = 0, end; i < count; i = end) {
-    const bool may = may_join(&moves[i]);
-    for (end = i + 1; end < count && may_join(&moves[end]) == may;) end++;
-    if (may)
-      map_moves(moves + i, end - i, span_pages);
-    else
-      give_up(moves[i].page, (end - i) * pages_to_bytes(span_pages));
+    const bool may = may_move(&moves[i]);
+    for (end = i + 1; end < count && may_move(&moves[end]) == may;) end++;
+    if (may && map_moves(moves + i, end - i, span_pages))
+      for (size_t k = i; k < end; k++) protected[k] = false;
+  }
+}
+
+/* Those that are protected still, whatever is next to each other at once. */
+static void give_up(const MeshMove *moves, size_t count, uint32_t span_pages, const bool *protected) {
+  for (size_t i = 0, end; i < count; i = end) {
+    end = i + 1;
+    if (!protected[i]) continue;
+    while (end < count && protected[end] && moves[end].page == moves[end - 1].page + span_pages) end++;
+    barrier_give_up(page_address(moves[i].page), (end - i) * pages_to_bytes(span_pages));
   }
 }
 
@@ -278,17 +274,22 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
   sort_moves(moves, count);
   size_t n = find_ranges(moves, count, sc->span_pages, ranges);
   bool protected[MESH_BATCH_MAX];
-  for (size_t i = 0; i < n; i++)
-    protected[i] = barrier_protect(range_address(moves, &ranges[i]),
-                                   ranges[i].count * pages_to_bytes(sc->span_pages));
+  for (size_t i = 0; i < n; i++) {
+    const MoveRange *r = &ranges[i];
+    bool ok = barrier_protect(range_address(moves, r), r->count * pages_to_bytes(sc->span_pages));
+    for (size_t k = r->first; k < r->first + r->count; k++) protected[k] = ok;
+  }
   /* A range that could not be protected stays where it is. If it is a leader's, its members still copy
    * theirs through it: those slots nobody stores to. */
   for (size_t i = 0; i < count; i++)
     if (moves[i].copy) copy_live_slots(&moves[i], sc);
   for (int leading = 1; leading >= 0; leading--) /* leaders first: the others follow them */
-    for (size_t i = 0; i < n; i++)
-      if (protected[i] && leads(&moves[ranges[i].first]) == leading)
-        map_range(moves + ranges[i].first, ranges[i].count, sc->span_pages);
+    for (size_t i = 0; i < n; i++) {
+      const size_t first = ranges[i].first;
+      if (protected[first] && leads(&moves[first]) == leading)
+        map_range(moves + first, ranges[i].count, sc->span_pages, protected + first);
+    }
+  give_up(moves, count, sc->span_pages, protected);
   barrier_close();
 }
 
@@ -318,24 +319,33 @@ static void close_file(bool have_file) {
   mesh.window = NULL;
 }
 
+bool arena_mesh_can_fork(void) {
+  lock_acquire(&arena.lock);
+  size_t bytes = pages_to_bytes(mesh.shared);
+  lock_release(&arena.lock);
+  return bytes == 0 || os_private_allowed(bytes);
+}
+
 bool arena_mesh_fork(void) {
   if (mesh.window == NULL) return false;
   bool have_file = os_is_file_of(mesh.fd, mesh.window);
   for (uint32_t page = 1, pages; page < arena.frontier; page += pages) {
-    uint32_t file = file_page(page);
+    uint32_t file = map_count_file_page(page);
     pages = 1;
     if (!frame_is_current(file)) continue;
-    while (file_page(page + pages) == file + pages) pages++;
+    while (map_count_file_page(page + pages) == file + pages) pages++;
     make_private(page, file, pages, have_file);
     mark_stale(page, pages);
   }
   mark_stale(0, 0);
+  mesh.shared = 0;
   close_file(have_file);
   return true;
 }
 
 void arena_mesh_fork_child(void) {
   if (mesh.prepared != NULL) *mesh.prepared = 1;
+  map_count_forked();
   barrier_fork_child();
 }
 

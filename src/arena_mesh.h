@@ -39,12 +39,12 @@ bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages);
 /* Mappings that there would be more, or less, if the span were anonymous. */
 int arena_mesh_cost_of_leaving(uint32_t page, uint32_t pages);
 
-/* Takes a span with live slots off its current frame, as anonymous memory of its own; the frame and those
- * who share it stay. False, with nothing changed, if the system has no room, or as barrier_protect. Stores
- * wait meanwhile. */
+/* Takes a span with live slots off its current frame, as memory of its own (a stale frame); the frame and
+ * those who share it stay. False, with nothing changed, if the system has no room, or as barrier_protect.
+ * Stores wait meanwhile. */
 bool arena_mesh_take_out(uint32_t page, uint32_t pages);
 
-/* Kernel mappings that meshing and moved blocks make in the arena, exactly; and how many they may be. */
+/* Kernel mappings that the arena consists of, at least (see map_count.h); and how many they may be. */
 size_t arena_mesh_maps(void);
 size_t arena_mesh_maps_limit(void);
 /* Mappings that the moves may cost at most, the barrier's own for a moment among them. Sorts them. */
@@ -54,6 +54,8 @@ size_t arena_mesh_maps_needed(MeshMove *moves, size_t count, uint32_t span_pages
  * see it as it is now and share nothing from here on, and gives the memfd up. Threads may go on storing:
  * what they store before is in the frame, what after is their own. False if nothing was shared. */
 bool arena_mesh_fork(void);
+/* The system has room for that now. If not, a fork must not be tried: there is no way back. */
+bool arena_mesh_can_fork(void);
 /* In the child of a fork that was prepared so. */
 void arena_mesh_fork_child(void);
 

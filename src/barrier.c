@@ -1,6 +1,7 @@
 #include "barrier.h"
 
 #include "hazard.h"
+#include "map_count.h"
 #include "os.h"
 #include "segv.h"
 
@@ -8,6 +9,7 @@ static struct {
   BarrierKind kind; /* (mesh lock) */
   _Atomic int uffd; /* (~, changed under the mesh lock) stays open: closing the last descriptor walks all mappings */
   _Atomic size_t registered; /* (~, changed under the mesh lock) bytes from the arena's base */
+  _Atomic bool torn;         /* (~) of what follows, some may be registered: it failed halfway */
   char *woken_from, *woken_to; /* (mesh lock) what this batch is to wake */
   uint64_t signals; /* (mesh lock) the mask to restore */
 } barrier = {.kind = BARRIER_AUTO, .uffd = -1};
@@ -60,16 +62,22 @@ static bool try_kind(BarrierKind kind) {
   return kind != BARRIER_OFF;
 }
 
-static void choose(void) {
+/* The one that is asked for, or the first that is to be had; BARRIER_AUTO if there is none. */
+static BarrierKind find_kind(void) {
   static const BarrierKind order[] = {BARRIER_UFFD, BARRIER_UFFD_USER, BARRIER_MPROTECT};
-  barrier.kind = BARRIER_OFF;
-  if (options.barrier != BARRIER_AUTO) {
-    if (try_kind(options.barrier)) barrier.kind = options.barrier;
-  } else {
-    for (unsigned i = 0; i < sizeof order / sizeof *order && barrier.kind == BARRIER_OFF; i++)
-      if (try_kind(order[i])) barrier.kind = order[i];
-  }
+  if (options.barrier == BARRIER_OFF) return BARRIER_OFF;
+  if (options.barrier != BARRIER_AUTO) return try_kind(options.barrier) ? options.barrier : BARRIER_AUTO;
+  for (unsigned i = 0; i < sizeof order / sizeof *order; i++)
+    if (try_kind(order[i])) return order[i];
+  return BARRIER_AUTO;
+}
+
+bool barrier_choose(void) {
+  if (barrier.kind != BARRIER_AUTO) return barrier.kind != BARRIER_OFF;
+  barrier.kind = find_kind();
+  if (barrier.kind == BARRIER_AUTO) return false; /* descriptors or memory may be had again later */
   store_relaxed(&hazard_wanted, needs_hazards(barrier.kind));
+  return barrier.kind != BARRIER_OFF;
 }
 
 /* Streams read into buffers of as many bytes as a block of the file has, 1024 for /proc and terminals and 4096
@@ -79,26 +87,28 @@ bool barrier_allows(size_t object_size) {
 }
 
 void barrier_mapped_anew(void *addr, size_t size) {
-  if (load_relaxed(&barrier.registered) > 0) os_uffd_register(barrier_fd(), addr, size);
+  if (load_relaxed(&barrier.registered) > 0 && !os_uffd_register(barrier_fd(), addr, size)) map_count_apart();
 }
 
-/* What the arena has grown by. Where it fails, protecting registers what it needs. */
-static void register_arena(void) {
+/* What the arena has grown by. */
+static bool register_arena(void) {
   const size_t from = load_relaxed(&barrier.registered), to = load_relaxed(&arena.limit);
-  if (from >= to || !os_uffd_register(barrier_fd(), (char *)arena.base + from, to - from)) return;
-  store_relaxed(&barrier.registered, to);
+  bool ok = from >= to || os_uffd_register(barrier_fd(), (char *)arena.base + from, to - from);
+  if (ok) store_relaxed(&barrier.registered, max_size(from, to));
+  store_relaxed(&barrier.torn, !ok);
   store_relaxed(&arena.mapped_anew, barrier_mapped_anew);
+  return ok;
 }
 
 size_t barrier_maps(void) {
   const size_t registered = load_relaxed(&barrier.registered);
+  if (load_relaxed(&barrier.torn)) return 2;
   return registered > 0 && registered < load_relaxed(&arena.limit);
 }
 
 bool barrier_open(void) {
-  if (barrier.kind == BARRIER_AUTO) choose();
-  if (!try_kind(barrier.kind)) return false;
-  if (uses_uffd(barrier.kind)) register_arena();
+  if (!barrier_choose() || !try_kind(barrier.kind)) return false;
+  if (uses_uffd(barrier.kind) && !register_arena()) return false;
   barrier.woken_from = barrier.woken_to = NULL;
   if (barrier.kind == BARRIER_MPROTECT && !segv_install()) return false;
   os_signals_block(&barrier.signals);
@@ -141,13 +151,27 @@ static bool holds_this_stack(const char *addr, size_t size) {
   return (uintptr_t)&here - (uintptr_t)addr < size;
 }
 
+/* Stores wait, perhaps only those to part of the range if it fails. */
+static bool protect(char *addr, size_t size) {
+  if (barrier.kind == BARRIER_MPROTECT) return os_set_writable(addr, size, false);
+  touch(addr, size);
+  return os_uffd_protect(barrier_fd(), addr, size, true);
+}
+
 bool barrier_protect(char *addr, size_t size) {
   if (holds_this_stack(addr, size)) return false;
   if (needs_hazards(barrier.kind) && hazard_overlaps(addr, size)) return false;
-  if (barrier.kind == BARRIER_MPROTECT) return os_set_writable(addr, size, false);
-  if (barrier_fd() < 0) return false;
-  touch(addr, size);
-  return os_uffd_protect(barrier_fd(), addr, size);
+  if (uses_uffd(barrier.kind) && barrier_fd() < 0) return false;
+  if (protect(addr, size)) return true;
+  /* Memory of a file is not registered. */
+  if (uses_uffd(barrier.kind)) {
+    if (!os_uffd_register(barrier_fd(), addr, size))
+      map_count_apart(); /* part of it may be */
+    else if (protect(addr, size))
+      return true;
+  }
+  barrier_give_up(addr, size);
+  return false;
 }
 
 void barrier_wake(char *addr, size_t size) {
@@ -156,9 +180,23 @@ void barrier_wake(char *addr, size_t size) {
   if (addr + size > barrier.woken_to) barrier.woken_to = addr + size;
 }
 
+static bool unprotect(char *addr, size_t size) {
+  if (barrier.kind == BARRIER_MPROTECT) return os_set_writable(addr, size, true);
+  return os_uffd_protect(barrier_fd(), addr, size, false);
+}
+
+static bool is_anonymous(const char *addr, size_t size) {
+  uint32_t page = page_of(addr), end = page + (uint32_t)bytes_to_pages(size);
+  lock_acquire(&arena.lock);
+  while (page < end && map_count_file_page(page) == 0) page++;
+  lock_release(&arena.lock);
+  return page == end;
+}
+
 void barrier_give_up(char *addr, size_t size) {
-  if (barrier.kind == BARRIER_MPROTECT)
-    os_set_writable(addr, size, true);
-  else
-    os_uffd_unprotect(barrier_fd(), addr, size);
+  enum { TRIES = 1000 };
+  /* A limit (RLIMIT_DATA) may be reached because of another thread, for a while. */
+  for (int i = 0; !unprotect(addr, size) && i < TRIES; i++) os_sleep_ms(1);
+  /* It stays registered, as its anonymous neighbours are, but those of the file are not. */
+  if (uses_uffd(barrier.kind) && !is_anonymous(addr, size)) map_count_apart();
 }

@@ -22,14 +22,17 @@ bool barrier_needs_segv(void);
  * it is made to store into by calls that nobody can wrap. */
 bool barrier_allows(size_t object_size);
 
-/* Chooses a back end at first use. False if there is none (for good), or none just now. */
+/* Chooses a back end if there is none yet. False if there is none just now. */
+bool barrier_choose(void);
+/* False if there is none just now. */
 bool barrier_open(void);
 /* False, and the range is as it was, if the kernel will not, or if a system call under way may write
  * there and could not be made to wait. */
 bool barrier_protect(char *addr, size_t size);
 /* The range was mapped anew: its writers go on there. */
 void barrier_wake(char *addr, size_t size);
-/* The range was not: its writers go on on the old pages. */
+/* The range was not: its writers go on on the old pages. To be called for all that is next to each other at
+ * once: a part might take a mapping more than there may be. */
 void barrier_give_up(char *addr, size_t size);
 void barrier_close(void);
 /* Anonymous memory was mapped here in the place of something else: it is to be as what surrounds it. Any

@@ -22,6 +22,8 @@ static Lock *lock_table(unsigned i) {
   return i == 2 + CLASS_END ? &arena.lock : meta_lock();
 }
 
+bool fork_possible(void) { return locks_held > 0 || arena_mesh_can_fork(); }
+
 bool fork_prepare(void) {
   if (locks_held > 0) return false;
   for (unsigned i = 0; i < LOCK_COUNT; i++) lock_acquire(lock_table(i));

@@ -49,6 +49,15 @@ void group_end(ClassHeap *h, uint32_t leader) {
   free_fresh_span(h, leader, pages);
 }
 
+void group_release_empty(ClassHeap *h, uint32_t page) {
+  const MiniHeap *mh = miniheap_of(page);
+  if (mh->frame == 0 || mh->live > 0) return;
+  if (is_leader(page))
+    group_end(h, page);
+  else
+    group_let_go(h, page);
+}
+
 void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms) {
   MiniHeap *mh = miniheap_of(page);
   const uint32_t leader = mh->leader;

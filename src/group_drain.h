@@ -16,4 +16,8 @@ void group_let_go(ClassHeap *h, uint32_t page);
  * has no mapping to spare, it stays as an empty span of its class. */
 void group_end(ClassHeap *h, uint32_t leader);
 
+/* For a span on a frame that has no live slot because the system had no mapping to spare when its last one
+ * was drained: it may have one now. */
+void group_release_empty(ClassHeap *h, uint32_t page);
+
 #endif

@@ -23,8 +23,17 @@
 
 /* ------------------------------------------------------------------------------ new processes */
 
+static bool heap_exists(void) { return load_acquire(&init_done); } /* acquire: init_slow's release */
+
 static bool prepare(void) {
-  return load_acquire(&init_done) && fork_prepare(); /* acquire: init_slow's release */
+  return heap_exists() && fork_prepare();
+}
+
+/* If not, the call is to fail as the kernel's would, which counts the same memory by then. */
+static bool possible(void) {
+  if (!heap_exists() || fork_possible()) return true;
+  errno = ENOMEM;
+  return false;
 }
 
 /* After it, on both sides. errno is the caller's to see. */
@@ -66,11 +75,15 @@ static void wait_for_child(Hold h, bool child) {
 
 EXPORT pid_t _Fork(void);
 EXPORT pid_t _Fork(void) {
+  if (!possible()) return -1;
   bool prepared = prepare();
   pid_t pid = REAL(_Fork)();
   part(prepared, pid == 0);
   return pid;
 }
+
+/* Prepared by the handlers, which cannot refuse. */
+EXPORT pid_t fork(void) { return possible() ? REAL(fork)() : -1; }
 
 typedef struct Start {
   int (*function)(void *);
@@ -93,6 +106,7 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
   void *tls = va_arg(list, void *);
   pid_t *child_tid = va_arg(list, pid_t *);
   va_end(list);
+  if (!(flags & CLONE_VM) && !possible()) return -1;
   if (flags & CLONE_CHILD_CLEARTID) pin(child_tid, sizeof *child_tid);
   if ((flags & CLONE_VM) || !prepare())
     return REAL(clone)(function, stack, flags, argument, parent_tid, tls, child_tid);
@@ -181,6 +195,7 @@ EXPORT long syscall(long number, ...) {
   for (int i = 0; i < 6; i++) a[i] = va_arg(list, uintptr_t);
   va_end(list);
   if (number == SYS_futex) a[1] = (uintptr_t)private_futex(a[0], a[4], (long)a[1]);
+  if (makes_process(number, a) && !possible()) return -1;
   uint64_t mask;
   open_mask_of_call(number, a, &mask);
   pin_later_stores(number, a);

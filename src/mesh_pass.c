@@ -5,6 +5,7 @@
 #include "arena_mesh.h"
 #include "barrier.h"
 #include "global_heap.h"
+#include "group_drain.h"
 #include "mesh_apply.h"
 #include "mesh_group.h"
 #include "mesh_match.h"
@@ -292,7 +293,7 @@ static void counted(uint32_t now_ms) {
     begin_scan();
 }
 
-/* Trims spans, and counts the rows that there are of each length. */
+/* Trims spans, lets go those that could not go before, and counts the rows that there are of each length. */
 static void count(uint32_t now_ms) {
   ClassHeap *h = &class_heaps[pass.c];
   const uint32_t span_pages = size_classes[pass.c].span_pages;
@@ -301,6 +302,8 @@ static void count(uint32_t now_ms) {
   lock_acquire(&h->lock);
   while (pass.cursor < stop) {
     bool ours = class_at(page_address(pass.cursor)) == pass.c;
+    if (ours && miniheap_of(pass.cursor)->offset == 0) group_release_empty(h, pass.cursor);
+    ours = ours && class_at(page_address(pass.cursor)) == pass.c;
     if (ours && class_trims(pass.c)) trim(h, pass.cursor, now_ms);
     if (ours && class_meshes(pass.c) && settled_candidate(pass.cursor, now_ms)) {
       pass.candidates++;

@@ -34,7 +34,7 @@ enum {
 typedef struct MiniHeap {
   uint32_t next, prev;  /* (S) page numbers in the list of its bin; 0 ends it */
   uint32_t frame;       /* (S and A) page whose offset in the memfd the span is mapped at; 0 if anonymous;
-                         * with FRAME_STALE, mapped privately onto a file from before a fork */
+                         * with FRAME_STALE, mapped privately onto a file from before a fork, or a copy */
   uint8_t offset;       /* (C while a span) pages from the head; 0 in the head itself */
   uint8_t trimmed;      /* (S) pages without a live slot that were purged since the last refill */
   uint8_t size_class;   /* (C while a span) */

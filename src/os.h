@@ -51,6 +51,9 @@ bool os_is_file_of(int fd, void *window);
 /* Maps part of a file privately: what is there is seen, what is stored from now on is this process's
  * alone. Not charged ahead, as the arena is not. */
 bool os_map_private(int fd, size_t offset, size_t size, void *addr);
+/* So much private memory may stand in the place of what is mapped now: limits and the system's strictness
+ * allow it. */
+bool os_private_allowed(size_t size);
 /* Moves private memory from `from`, one mapping, to `to`. */
 bool os_replace(void *from, size_t size, void *to);
 /* A page that reads `*page == 1` in this process and 0 in a child that no fork handler prepared. NULL
@@ -61,13 +64,13 @@ bool os_punch(void *window, size_t size);
 /* userfaultfd. `user_only`: stores by the kernel on the program's behalf fail with EFAULT instead of
  * waiting, which needs no privilege. -1 where the kernel will not. */
 int os_uffd_open(bool user_only);
-/* Whole mappings, split where the range ends. */
+/* The range's faults are the descriptor's. It may fail with part of the range done, where that takes more
+ * mappings than there may be. */
 bool os_uffd_register(int fd, void *addr, size_t size);
-/* Stores to the pages wait from now on, until os_uffd_wake once the pages were mapped anew, or
- * os_uffd_unprotect. Registers what is not yet. Pages that are not there yet must be touched before. */
-bool os_uffd_protect(int fd, void *addr, size_t size);
-/* And not registered any more. */
-bool os_uffd_unprotect(int fd, void *addr, size_t size);
+/* For a registered range: stores to the pages wait from now on, until os_uffd_wake once the pages were mapped
+ * anew, or until they are no longer protected. Pages that are not there yet must be
+ * touched before. It may fail with part of the pages done. */
+bool os_uffd_protect(int fd, void *addr, size_t size, bool protected);
 void os_uffd_wake(int fd, void *addr, size_t size);
 /* The descriptor is still a userfaultfd: programs close numbers that they do not know. */
 bool os_uffd_is_open(int fd);
@@ -77,9 +80,9 @@ void os_close(int fd);
  * will not. */
 int os_fd_move(int fd);
 /* The pages belong into a core dump. */
-void os_set_dumped(void *addr, size_t size);
+bool os_set_dumped(void *addr, size_t size);
 
-/* Makes pages read-only, or writable again. */
+/* Makes pages read-only, or writable again. It may fail with part of them done. */
 bool os_set_writable(void *addr, size_t size, bool writable);
 
 /* Has the kernel put a memory fence into every running thread of the process (membarrier). */

@@ -42,26 +42,34 @@ static bool advise(void *addr, size_t size, int advice) {
   return raw_syscall(SYS_madvise, addr, size, advice) == 0;
 }
 
-/* The number that a file of /proc starts with; 0 where it cannot be read. */
-static size_t read_number(const char *path) {
-  char text[64];
+/* The number that stands `skip` others after the start of a file of /proc; 0 where it cannot be read. */
+static size_t read_number(const char *path, int skip) {
+  char text[128];
   int fd = (int)raw_syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
-  long n = raw_syscall(SYS_read, fd, text, sizeof text - 1);
+  long n = raw_syscall(SYS_read, fd, text, sizeof text - 1), i = 0;
   raw_syscall(SYS_close, fd);
   size_t x = 0;
-  for (long i = 0; i < n && text[i] >= '0' && text[i] <= '9'; i++) x = x * 10 + (size_t)(text[i] - '0');
+  for (; i < n && skip > 0; i++) skip -= text[i] == ' ';
+  for (; i < n && text[i] >= '0' && text[i] <= '9'; i++) x = x * 10 + (size_t)(text[i] - '0');
   return x;
+}
+
+/* Numbers in /proc/self/statm, in pages, that stand after so many others. */
+enum { STATM_SIZE = 0, STATM_DATA = 5 };
+
+/* Bytes below the limit, which is on that number; SIZE_MAX if there is none. */
+static size_t left_below(int resource, int number) {
+  struct rlimit limit;
+  if (raw_syscall(SYS_prlimit64, 0, resource, NULL, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    return SIZE_MAX;
+  size_t used = read_number("/proc/self/statm", number) * os_page_size();
+  return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 }
 
 size_t os_address_space_left(void) {
   int saved = errno;
-  struct rlimit limit;
-  size_t left = SIZE_MAX;
-  if (raw_syscall(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-    size_t used = read_number("/proc/self/statm") * os_page_size();
-    left = limit.rlim_cur > used ? limit.rlim_cur - used : 0;
-  }
+  size_t left = left_below(RLIMIT_AS, STATM_SIZE);
   errno = saved;
   return left;
 }
@@ -88,8 +96,10 @@ bool os_populate(void *addr, size_t size) {
   return advise(addr, size, MADV_POPULATE_WRITE);
 }
 
+/* As what os_reserve and os_commit made, so that the kernel makes one mapping of both: it does not join memory
+ * that is reserved for with memory that is not. */
 bool os_map_fresh(void *addr, size_t size) {
-  return map_at(addr, size, PROT_READ | PROT_WRITE, MAP_FIXED) == addr;
+  return map_at(addr, size, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_FIXED) == addr;
 }
 
 bool os_move_pages(void *from, size_t from_size, void *to, size_t to_size) {
@@ -102,7 +112,7 @@ bool os_move_pages(void *from, size_t from_size, void *to, size_t to_size) {
 }
 
 bool os_fill_hole(void *addr, size_t size) {
-  void *p = map_at(addr, size, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE);
+  void *p = map_at(addr, size, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_FIXED_NOREPLACE);
   if (p != NULL && p != addr) os_unmap(p, size); /* before Linux 4.17 the flag is only a hint */
   return p == addr;
 }
@@ -234,9 +244,18 @@ bool os_is_file_of(int fd, void *window) {
 
 bool os_map_private(int fd, size_t offset, size_t size, void *addr) {
   int saved = errno;
-  void *p = mmap(addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset);
+  void *p = mmap(addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, (off_t)offset);
   errno = saved;
   return p == addr;
+}
+
+bool os_private_allowed(size_t size) {
+  size_t space = os_address_space_left();
+  if (space != SIZE_MAX) return space > 0 && left_below(RLIMIT_DATA, STATM_DATA) >= size;
+  /* Also where the system allows no more than it has (vm.overcommit_memory=2). */
+  void *p = os_map(size);
+  if (p != NULL) os_unmap(p, size);
+  return p != NULL;
 }
 
 bool os_replace(void *from, size_t size, void *to) {
@@ -293,22 +312,17 @@ int os_uffd_open(bool user_only) {
 }
 
 bool os_uffd_register(int fd, void *addr, size_t size) {
-  struct uffdio_register reg = {.range = {.start = (uintptr_t)addr, .len = size}, .mode = UFFDIO_REGISTER_MODE_WP};
+  struct uffdio_register reg = {.range = {.start = (uintptr_t)addr, .len = size},
+                                .mode = UFFDIO_REGISTER_MODE_WP};
   return raw_syscall(SYS_ioctl, fd, UFFDIO_REGISTER, &reg) == 0;
 }
 
-bool os_uffd_protect(int fd, void *addr, size_t size) {
+bool os_uffd_protect(int fd, void *addr, size_t size, bool protected) {
   struct uffdio_writeprotect protect = {.range = {.start = (uintptr_t)addr, .len = size},
-                                        .mode = UFFDIO_WRITEPROTECT_MODE_WP};
-  if (raw_syscall(SYS_ioctl, fd, UFFDIO_WRITEPROTECT, &protect) == 0) return true;
-  if (os_uffd_register(fd, addr, size) && raw_syscall(SYS_ioctl, fd, UFFDIO_WRITEPROTECT, &protect) == 0) return true;
-  os_uffd_unprotect(fd, addr, size);
-  return false;
-}
-
-bool os_uffd_unprotect(int fd, void *addr, size_t size) {
-  struct uffdio_range range = {.start = (uintptr_t)addr, .len = size};
-  return raw_syscall(SYS_ioctl, fd, UFFDIO_UNREGISTER, &range) == 0;
+                                        .mode = protected ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
+  long result = raw_syscall(SYS_ioctl, fd, UFFDIO_WRITEPROTECT, &protect);
+  /* From the first mapping on that is not registered nothing is protected, nor where the descriptor is gone. */
+  return result == 0 || (!protected && (result == -ENOENT || result == -EBADF || result == -ENOTTY));
 }
 
 void os_uffd_wake(int fd, void *addr, size_t size) {
@@ -330,7 +344,7 @@ int os_fd_move(int fd) {
   return moved < 0 ? -1 : (int)moved;
 }
 
-void os_set_dumped(void *addr, size_t size) { advise(addr, size, MADV_DODUMP); }
+bool os_set_dumped(void *addr, size_t size) { return advise(addr, size, MADV_DODUMP); }
 
 bool os_set_writable(void *addr, size_t size, bool writable) {
   return raw_syscall(SYS_mprotect, addr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ) == 0;
@@ -398,7 +412,7 @@ void os_signals_add(const uint64_t *mask) {
 int os_process(void) { return (int)raw_syscall(SYS_getpid); }
 
 size_t os_max_map_count(void) {
-  size_t count = read_number("/proc/sys/vm/max_map_count");
+  size_t count = read_number("/proc/sys/vm/max_map_count", 0);
   return count > 0 ? count : 65530;
 }
 

@@ -1,0 +1,99 @@
+#include "map_count.h"
+
+#include "os.h"
+
+static struct {
+  uint64_t *seams;   /* (A) one bit for each page that a seam is before; NULL before the first meshing */
+  size_t boundaries; /* (A) places in the arena where one mapping ends and the next begins */
+  uint32_t born;     /* (A) pages that were there when the process was forked */
+} maps;
+
+bool map_count_open(void) {
+  if (maps.seams == NULL) maps.seams = os_map_sparse(round_up(arena.pages_reserved / 8 + 8, arena.page_size));
+  return maps.seams != NULL;
+}
+
+uint32_t map_count_file_page(uint32_t page) {
+  if (page == 0 || page >= arena.frontier) return 0;
+  unsigned c = class_at(page_address(page));
+  if (c < CLASS_FIRST || c >= CLASS_END) return 0;
+  uint32_t offset = miniheap_of(page)->offset;
+  uint32_t frame = miniheap_of(page - offset)->frame;
+  return frame == 0 ? 0 : (frame & FRAME_STALE) | ((frame + offset) & ~FRAME_STALE);
+}
+
+static bool seam(uint32_t page) { return maps.seams != NULL && bitmap_get(maps.seams, page); }
+
+static void set_seam(uint32_t page, bool on) {
+  if (on)
+    bitmap_set(maps.seams, page);
+  else
+    bitmap_clear(maps.seams, page);
+}
+
+/* A mapping ends before `page`. */
+static bool boundary(uint32_t page) {
+  uint32_t before = map_count_file_page(page - 1), here = map_count_file_page(page);
+  if (before == 0 && here == 0) return seam(page);
+  return before == 0 || here == 0 || before + 1 != here;
+}
+
+int map_count_cost_of_leaving(uint32_t page, uint32_t pages) {
+  int now = boundary(page) + boundary(page + pages);
+  int then = (map_count_file_page(page - 1) != 0) + (map_count_file_page(page + pages) != 0);
+  return then - now;
+}
+
+/* Of pages that have one frame, or none. */
+static size_t boundaries_of(uint32_t page, uint32_t pages) {
+  const uint32_t end = page + pages;
+  size_t n = (size_t)boundary(page) + boundary(end);
+  if (map_count_file_page(page) != 0) return n;
+  for (size_t p = bitmap_next(maps.seams, end, page + 1); p < end; p = bitmap_next(maps.seams, end, p + 1)) n++;
+  return n;
+}
+
+/* Fresh memory joins the anonymous memory before it, or else that behind it, and joins both to each other if
+ * they and what stood between them were one before. */
+static void renew_seams(uint32_t page, uint32_t pages) {
+  const uint32_t end = page + pages;
+  bool left = map_count_file_page(page - 1) == 0, right = map_count_file_page(end) == 0;
+  bool apart = bitmap_next(maps.seams, end + 1, page) <= end, alone = (!left && !right) || page < maps.born;
+  for (size_t p = page; p < end; p = bitmap_next(maps.seams, end, p + 1)) set_seam((uint32_t)p, false);
+  set_seam(page, alone || (!left && apart));
+  set_seam(end, alone || (left && apart));
+}
+
+void map_count_set_frame(uint32_t page, uint32_t pages, uint32_t frame) {
+  maps.boundaries -= boundaries_of(page, pages);
+  miniheap_of(page)->frame = frame;
+  if (frame == 0) renew_seams(page, pages);
+  maps.boundaries += boundaries_of(page, pages);
+}
+
+void map_count_fresh(uint32_t page, uint32_t pages) {
+  if (maps.seams == NULL) return;
+  maps.boundaries -= boundaries_of(page, pages);
+  renew_seams(page, pages);
+  maps.boundaries += boundaries_of(page, pages);
+}
+
+bool map_count_seamed(uint32_t page, uint32_t pages) {
+  return maps.seams != NULL && bitmap_next(maps.seams, page + pages, page + 1) < page + pages;
+}
+
+void map_count_apart(void) {
+  lock_acquire(&arena.lock);
+  maps.boundaries += 2;
+  lock_release(&arena.lock);
+}
+
+void map_count_forked(void) {
+  if (maps.seams == NULL) return;
+  maps.born = arena.committed;
+  maps.boundaries -= boundary(maps.born);
+  set_seam(maps.born, true);
+  maps.boundaries += boundary(maps.born);
+}
+
+size_t map_count(void) { return 1 + maps.boundaries + 2 * (size_t)load_relaxed(&arena.moved_blocks); }
