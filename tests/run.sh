@@ -13,6 +13,7 @@ missing_packages() {
         command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done
     [ -f /usr/include/cmocka.h ] || pkg-config --exists cmocka 2>/dev/null || echo libcmocka-dev
+    python3 -c 'import test.test_list' 2>/dev/null || echo libpython3-testsuite
 }
 
 as_root() {
