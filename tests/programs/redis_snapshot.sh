@@ -82,8 +82,9 @@ grep -E '^(MESH COUNT|Barrier):' "$work/server.log"
 grep -q '^Barrier: *off' "$work/server.log" && skip "this barrier is not to be had here"
 grep -q '^MESH COUNT: *[1-9]' "$work/server.log" || fail "nothing was meshed"
 
+# One of before the second insert, one of during it, one of after it, and two of while keys are rewritten.
 start_server without "$work/loader"
-for number in $(seq $number); do
+for number in 2 3 5 7 9; do
     mv "$work/snapshot.$number" "$work/loader/dump.rdb"
     ask debug reload nosave | grep -q OK || fail "redis-server does not load snapshot $number"
     check_loaded "$number"
