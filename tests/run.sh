@@ -8,11 +8,22 @@ root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 wanted="cmake:cmake make:make gcc:gcc g++:g++ nm:binutils pkg-config:pkg-config python3:python3 perl:perl
     ruby:ruby git:git redis-server:redis-server redis-benchmark:redis-tools node:nodejs sqlite3:sqlite3 bash:bash xz:xz-utils"
 
+# The package with Python's own tests, which carries Python's version.
+python_tests() {
+    python3 -c '
+import sys
+try:
+    import test.test_list
+except ImportError:
+    print("libpython%d.%d-testsuite" % sys.version_info[:2])' 2>/dev/null
+}
+
 missing_packages() {
     for pair in $wanted; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done
     [ -f /usr/include/cmocka.h ] || pkg-config --exists cmocka 2>/dev/null || echo libcmocka-dev
+    python_tests
 }
 
 as_root() {
@@ -25,6 +36,7 @@ as_root() {
 
 # One by one, so that a package that this system does not have keeps none of the others away.
 install_packages() {
+    [ $# -gt 0 ] || return
     command -v apt-get >/dev/null && as_root true 2>/dev/null || return
     as_root apt-get update -q >/dev/null 2>&1
     for package; do
@@ -37,6 +49,7 @@ install_packages() {
 missing=$(missing_packages)
 if [ -n "$missing" ]; then
     install_packages $missing
+    install_packages $(python_tests) # which nobody could name before there was a Python
     missing=$(missing_packages)
     [ -z "$missing" ] || echo "not installed, so tests that need it are skipped:" $missing
 fi

@@ -38,6 +38,22 @@ echo "through a coprocess" >&"${COPROC[1]}"
 read -r line <&"${COPROC[0]}"
 echo "$line"
 eval "exec ${COPROC[1]}>&-"
+
+# Much is built and most of it is dropped: what is left must stay as it was while more is done.
+declare -A sparse
+for ((i = 0; i < 60000; i++)); do
+    sparse[key$i]="value $i of some length $i$i$i"
+done
+for ((i = 0; i < 60000; i++)); do
+    ((i % 8)) && unset "sparse[key$i]"
+done
+for ((i = 0; i < 60000; i++)); do
+    text="x$i${text:0:20}"
+    ((i % 16)) || sparse[key$i]+=" changed"
+done
+for key in "${!sparse[@]}"; do
+    echo "$key ${sparse[$key]}"
+done | sort | cksum
 diff <(seq 1 100) <(seq 1 101)
 for ((i = 0; i < 20; i++)); do
     (sleep 0.01; exit $i) &

@@ -3,12 +3,15 @@
 require python3
 
 cat >"$work/session.py" <<'END'
-import collections, hashlib, json, os, pickle, queue, random, re, subprocess, sys, threading, zlib
+import collections, hashlib, json, multiprocessing, os, pickle, queue, random, re, subprocess, sys, threading, zlib
 
 def show(name, value):
     if not isinstance(value, bytes):
         value = repr(value).encode()
     print(name, len(value), hashlib.sha256(value).hexdigest(), flush=True)
+
+def count_letters(text):
+    return len(text.replace("1", "one"))
 
 random.seed(1)
 
@@ -60,6 +63,21 @@ for i in range(5):
         copy = json.loads(text)
         os._exit(0 if copy == document else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+# Much is built and most of it is dropped: what is left must stay as it was while threads and children do more.
+sparse = {i: ("value %d" % i) * (i % 20) for i in range(200000)}
+for i in range(200000):
+    if i % 8:
+        del sparse[i]
+threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+show("more threads", sorted(results.get() for _ in threads))
+with multiprocessing.Pool(3) as pool:
+    show("pool", pool.map(count_letters, list(sparse.values()), 1000))
+show("sparse", sparse)
 
 rows = sorted(([random.random(), str(i) * (i % 50)] for i in range(50000)), key=lambda row: row[1])
 del rows[::3]
