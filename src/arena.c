@@ -31,6 +31,11 @@ static bool reserve(size_t bytes) {
   return true;
 }
 
+static void tell_mapped_anew(void *addr, size_t size) {
+  void (*tell)(void *, size_t) = load_relaxed(&arena.mapped_anew);
+  if (tell != NULL) tell(addr, size);
+}
+
 /* Makes the first `pages` pages of the arena usable, and what describes them. */
 static bool commit_to(uint32_t pages) {
   const size_t page = arena.page_size;
@@ -40,6 +45,7 @@ static bool commit_to(uint32_t pages) {
   if (!os_commit((char *)arena.class_map + map_from, map_to - map_from)) return false;
   if (!os_commit(arena.miniheaps + table_from, table_to - table_from)) return false;
   if (!os_commit(page_address(arena.committed), pages_to_bytes(pages - arena.committed))) return false;
+  tell_mapped_anew(page_address(arena.committed), pages_to_bytes(pages - arena.committed));
   arena.committed = pages;
   /* Read by free without a lock: whoever frees an address below the limit got it from a malloc that
    * came after this store. */
@@ -245,11 +251,6 @@ bool arena_extend(uint32_t page, size_t new_pages, PageContent *content) {
   }
   lock_release(&arena.lock);
   return ok;
-}
-
-static void tell_mapped_anew(void *addr, size_t size) {
-  void (*tell)(void *, size_t) = load_relaxed(&arena.mapped_anew);
-  if (tell != NULL) tell(addr, size);
 }
 
 /* Moved pages are a kernel mapping of their own; fresh ones merge with their surroundings again.

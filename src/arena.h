@@ -32,7 +32,7 @@ typedef struct Arena {
   size_t large_pages;             /* (A) in large blocks */
   uint32_t large_count;           /* (A) large blocks */
   _Atomic uint32_t moved_blocks;  /* (~) large blocks whose pages were moved: two mappings each */
-  /* (~) Called, if not NULL, after fresh memory was mapped in the place of something else. */
+  /* (~) Called, if not NULL, after fresh memory was mapped, before anybody stores to it. */
   void (*_Atomic mapped_anew)(void *addr, size_t size);
 } Arena;
 

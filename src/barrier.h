@@ -35,8 +35,8 @@ void barrier_wake(char *addr, size_t size);
  * once: a part might take a mapping more than there may be. */
 void barrier_give_up(char *addr, size_t size);
 void barrier_close(void);
-/* Anonymous memory was mapped here in the place of something else: it is to be as what surrounds it. Any
- * thread, no lock. */
+/* Anonymous memory was mapped here, and nobody has stored to it: it is to be as what surrounds it, so that the
+ * kernel joins them. Any thread, no lock. */
 void barrier_mapped_anew(void *addr, size_t size);
 /* Kernel mappings that the arena has more because one part of it is registered and the next is not. */
 size_t barrier_maps(void);
