@@ -6,6 +6,7 @@
 #include "background.h"
 #include "global_heap.h"
 #include "mesh_pass.h"
+#include "mesh_renewal.h"
 #include "hazard.h"
 #include "meta.h"
 #include "thread_local_heap.h"
@@ -32,6 +33,7 @@ void fork_parent(void) {
 void fork_child(void) {
   thread_heaps_forget_others();
   arena_mesh_fork_child();
+  mesh_renewal_forget();
   hazard_forget_others();
   for (unsigned i = LOCK_COUNT; i-- > 0;) lock_reset(lock_table(i));
   background_start();

@@ -42,15 +42,24 @@ static void move_batch(void) {
   if (arena_mesh_maps() + needed <= arena_mesh_maps_limit()) arena_mesh_move(batch.move, batch.moves, batch.c);
 }
 
-void mesh_lead(unsigned c, uint32_t page, uint32_t run) {
+static bool can_lead(uint32_t page, unsigned c) {
+  return mesh_candidate(page, c) && !frame_is_current(miniheap_of(page)->frame);
+}
+
+bool mesh_is_stale(uint32_t page, unsigned c) {
+  const MiniHeap *mh = miniheap_of(page);
+  return class_at(page_address(page)) == c && mh->offset == 0 && mh->frame != 0 && !frame_is_current(mh->frame) &&
+         !pin_holds(page);
+}
+
+/* Gives those of `run` neighbouring spans that are `chosen` frames at their own places. */
+static void give_frames(unsigned c, uint32_t page, uint32_t run, bool (*chosen)(uint32_t, unsigned)) {
   const uint32_t span_pages = size_classes[c].span_pages;
   batch.c = c;
   batch.moves = 0;
-  for (uint32_t k = 0; k < run; k++, page += span_pages) {
-    if (!mesh_candidate(page, c) || frame_is_current(miniheap_of(page)->frame)) continue;
-    if (arena_mesh_claim_frame(page))
+  for (uint32_t k = 0; k < run; k++, page += span_pages)
+    if (chosen(page, c) && arena_mesh_claim_frame(page))
       batch.move[batch.moves++] = (MeshMove){.page = page, .frame = page, .copy = true};
-  }
   move_batch();
   for (size_t i = 0; i < batch.moves; i++) {
     if (frame_is_current(miniheap_of(batch.move[i].page)->frame))
@@ -59,6 +68,10 @@ void mesh_lead(unsigned c, uint32_t page, uint32_t run) {
       arena_mesh_release_frame(batch.move[i].page, span_pages);
   }
 }
+
+void mesh_lead(unsigned c, uint32_t page, uint32_t run) { give_frames(c, page, run, can_lead); }
+
+void mesh_renew(unsigned c, uint32_t page, uint32_t run) { give_frames(c, page, run, mesh_is_stale); }
 
 void mesh_join_begin(unsigned c, uint32_t leading, uint32_t run) {
   const SizeClass *sc = &size_classes[c];

@@ -16,6 +16,11 @@ bool mesh_candidate(uint32_t page, unsigned c);
 /* Gives the `run` spans from `page` on frames of their own, where they have none. */
 void mesh_lead(unsigned c, uint32_t page, uint32_t run);
 
+/* The span at `page` is of class c, is mapped onto a frame from before a fork and is not pinned. */
+bool mesh_is_stale(uint32_t page, unsigned c);
+/* Gives those of the `run` spans from `page` on that are stale frames of their own. */
+void mesh_renew(unsigned c, uint32_t page, uint32_t run);
+
 /* A batch of joins: the k-th span of each run added, with all its group, is to join the group of the k-th
  * span from `leading` on. What does not fit any more is passed over. */
 void mesh_join_begin(unsigned c, uint32_t leading, uint32_t run);
