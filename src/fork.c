@@ -6,6 +6,7 @@
 #include "background.h"
 #include "global_heap.h"
 #include "mesh_pass.h"
+#include "mesh_renewal.h"
 #include "hazard.h"
 #include "meta.h"
 #include "page_run.h"
@@ -38,6 +39,7 @@ void fork_parent(void) {
 void fork_child(void) {
   thread_heaps_forget_others();
   arena_mesh_fork_child();
+  mesh_renewal_forget();
   hazard_forget_others();
   segv_fork_child();
   page_runs_fork_child();

@@ -56,6 +56,13 @@ void mesh_batch_begin(unsigned c, uint32_t run) {
   batch.moves = batch.joins = batch.ranges = 0;
 }
 
+/* Its place in the file is free. */
+static bool add_own_frame(uint32_t page) {
+  if (!arena_mesh_claim_frame(page)) return false;
+  batch.move[batch.moves++] = (MeshMove){.page = page, .leader = page, .frame = page, .copy = true};
+  return true;
+}
+
 static bool is_full(void) { return batch.ranges >= BATCH_RANGES || batch.moves >= MESH_BATCH_MAX / 2; }
 
 /* True if the span can lead: it is on a frame, or will be. */
@@ -63,12 +70,9 @@ static bool add_lead(uint32_t page) {
   if (batch.moves == MESH_BATCH_MAX) return false;
   if (!mesh_candidate(page, batch.c) && !make_filler(page)) return false;
   if (frame_is_current(miniheap_of(page)->frame)) return true;
-  if (!arena_mesh_claim_frame(page)) {
-    if (miniheap_of(page)->live == 0) group_end(&class_heaps[batch.c], page);
-    return false;
-  }
-  batch.move[batch.moves++] = (MeshMove){.page = page, .leader = page, .frame = page, .copy = true};
-  return true;
+  if (add_own_frame(page)) return true;
+  if (miniheap_of(page)->live == 0) group_end(&class_heaps[batch.c], page);
+  return false;
 }
 
 bool mesh_batch_lead(uint32_t page) {
@@ -174,4 +178,17 @@ size_t mesh_batch_end(void) {
   for (size_t i = 0; i < batch.moves; i++)
     if (batch.move[i].leader == batch.move[i].page) settle_lead(h, batch.move[i].page, span_pages);
   return joined;
+}
+
+bool mesh_is_stale(uint32_t page, unsigned c) {
+  const MiniHeap *mh = miniheap_of(page);
+  return class_at(page_address(page)) == c && mh->offset == 0 && mh->frame != 0 && !frame_is_current(mh->frame) &&
+         !pin_holds(page);
+}
+
+void mesh_renew(unsigned c, uint32_t page, uint32_t run) {
+  mesh_batch_begin(c, run);
+  for (uint32_t k = 0; k < run; k++, page += size_classes[c].span_pages)
+    if (mesh_is_stale(page, c)) add_own_frame(page);
+  mesh_batch_end();
 }

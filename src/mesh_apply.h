@@ -30,4 +30,9 @@ bool mesh_batch_join(uint32_t page);
 /* Does it. Returns how many spans gave up pages of their own. */
 size_t mesh_batch_end(void);
 
+/* The span at `page` is of class c, is mapped onto a frame from before a fork and is not pinned. */
+bool mesh_is_stale(uint32_t page, unsigned c);
+/* A batch that gives those of the `run` spans from `page` on that are stale frames of their own. */
+void mesh_renew(unsigned c, uint32_t page, uint32_t run);
+
 #endif

@@ -9,6 +9,7 @@
 #include "mesh_apply.h"
 #include "mesh_group.h"
 #include "mesh_match.h"
+#include "mesh_renewal.h"
 #include "options.h"
 #include "os.h"
 #include "span_trim.h"
@@ -18,10 +19,11 @@ enum {
   SCAN_PAGES = 1024,      /* pages looked at in one hold of the class lock */
   MATCH_BUDGET = 50000,   /* about 50 us */
   RELEASE_PIECE = 1 << 20, /* bytes: 256 pages, about 50 us */
+  RENEW_AFTER_MS = 300,   /* after meshing begins again: what passes can mesh is not to be renewed */
   MAPS_WORTH = 64,        /* mappings; with fewer left a search costs more than it can win */
 };
 
-typedef enum PassState { PASS_IDLE, PASS_DRAIN, PASS_COUNT, PASS_SCAN, PASS_MATCH, PASS_APPLY, PASS_RELEASE } PassState;
+typedef enum PassState { PASS_IDLE, PASS_DRAIN, PASS_COUNT, PASS_SCAN, PASS_MATCH, PASS_APPLY, PASS_RELEASE, PASS_RENEW } PassState;
 
 /* The pass under way; (M) is the mesh lock. A row is a run of neighbouring spans that are matched as one. */
 static struct {
@@ -223,6 +225,19 @@ static bool is_due(const ClassHeap *h, uint32_t now_ms) {
   return pass.unsettled_too || (int32_t)(now_ms - h->mesh_after) >= 0;
 }
 
+/* Begins the renewal if it is due. `progress` is what else there is to do. */
+static MeshProgress choose_renewal(uint32_t now_ms, MeshProgress progress) {
+  uint32_t due_ms;
+  if (!mesh_renewal_pending(&due_ms)) return progress;
+  if (!pass.unsettled_too && (int32_t)(now_ms - due_ms) < 0) {
+    if (progress == MESH_NOTHING || (int32_t)(due_ms - load_relaxed(&next_due)) < 0) store_relaxed(&next_due, due_ms);
+    return MESH_LATER;
+  }
+  if (!arena_mesh_open()) return progress;
+  pass.state = PASS_RENEW;
+  return MESH_MORE;
+}
+
 /* Starts a pass over the next class with something to gain. */
 static MeshProgress choose(uint32_t now_ms) {
   MeshProgress progress = MESH_NOTHING;
@@ -237,7 +252,7 @@ static MeshProgress choose(uint32_t now_ms) {
     start(c);
     return MESH_MORE;
   }
-  return progress;
+  return choose_renewal(now_ms, progress);
 }
 
 /* --------------------------------------------------------------------------------------- scan */
@@ -445,6 +460,9 @@ static MeshProgress step(void) {
     case PASS_MATCH: match(); break;
     case PASS_APPLY: apply(); break;
     case PASS_RELEASE: release(); break;
+    case PASS_RENEW:
+      if (!mesh_renewal_step()) pass.state = PASS_IDLE;
+      break;
   }
   return MESH_MORE;
 }
@@ -500,6 +518,10 @@ size_t mesh_pass_all(void) {
       while (pass.state != PASS_IDLE) step();
     pass.unsettled_too = false;
   } while (load_relaxed(&mesh_pages_released) > released + (released - before) / 16);
+  pass.unsettled_too = true;
+  if (choose_renewal(os_now_ms(), MESH_NOTHING) == MESH_MORE)
+    while (pass.state != PASS_IDLE) step();
+  pass.unsettled_too = false;
   lock_release(mesh_lock());
   released = load_relaxed(&mesh_pages_released);
   return released > before ? released - before : 0;
@@ -544,6 +566,7 @@ void mesh_pass_fork(void) {
   dissolve_groups();
   const uint32_t now_ms = os_now_ms(), wait = wait_after_fork(now_ms);
   for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) class_heaps[c].mesh_after = now_ms + wait;
+  mesh_renewal_schedule(now_ms + wait + RENEW_AFTER_MS);
 }
 
 void mesh_pass_figures(MeshFigures *f) {

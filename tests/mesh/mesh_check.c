@@ -1,5 +1,6 @@
 /* Meshing from end to end, for several sizes: a heap of which most is freed at random is meshed, every byte is still
-   there, the process is smaller by what the figures say, and nothing is left when all is freed.
+   there, the process is smaller by what the figures say, and nothing is left when all is freed. Halfway there is a fork,
+   after which everything meshes again and nothing holds on to the memory from before.
 
    mesh_check [MEGABYTES]   Ends with 77 where nothing can be meshed. */
 #include <stdbool.h>
@@ -7,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../dice.h"
 #include "../pattern.h"
@@ -54,6 +57,33 @@ static void check_figures(size_t size, size_t before) {
   }
 }
 
+/* Files of frames that the process has mapped. */
+static size_t frame_files(void) {
+  enum { MOST = 64 };
+  unsigned long inode[MOST];
+  size_t n = 0;
+  char line[512];
+  FILE *maps = fopen("/proc/self/maps", "r");
+  while (maps != NULL && n < MOST && fgets(line, sizeof line, maps) != NULL) {
+    if (strstr(line, "/memfd:libmesh") == NULL || sscanf(line, "%*s %*s %*s %*s %lu", &inode[n]) != 1) continue;
+    size_t i = 0;
+    while (inode[i] != inode[n]) i++;
+    n += i == n;
+  }
+  if (maps != NULL) fclose(maps);
+  return n;
+}
+
+static void check_fork(size_t size) {
+  const size_t meshed = mallctl_figure("stats.meshed");
+  pid_t child = fork();
+  if (child == 0) _exit(0);
+  waitpid(child, NULL, 0);
+  compact();
+  expect(mallctl_figure("stats.meshed") > meshed / 4 * 3, "what was meshed before a fork was not meshed again", size);
+  expect(frame_files() == 1, "the memory of frames from before a fork is still held", size);
+}
+
 static void check_size(size_t size, size_t bytes) {
   const size_t count = bytes / size;
   void **object = malloc(count * sizeof *object);
@@ -87,6 +117,8 @@ static void check_size(size_t size, size_t bytes) {
   for (size_t i = 0; i < count; i++)
     if (object[i] != NULL) pattern_fill(object[i], size, i); /* through every alias */
   verify(object, count, size, "after all was stored again");
+  check_fork(size);
+  verify(object, count, size, "after a fork");
   for (size_t i = 0; i < count; i++) free(object[i]);
   free(object);
   compact();
