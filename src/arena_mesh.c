@@ -36,7 +36,7 @@ static bool open_window(void) {
   if (mesh.prepared == NULL) mesh.prepared = os_wiped_on_fork();
   mesh.busy = busy;
   mesh.size = size;
-  mesh.maps_limit = options.max_maps != 0 ? options.max_maps : os_max_map_count() / 8 * 7;
+  mesh.maps_limit = options.max_maps != 0 ? options.max_maps : os_max_map_count() / 16 * MESH_MAPS_SIXTEENTHS;
   return true;
 }
 

@@ -106,20 +106,17 @@ static size_t predicted_fill(size_t slots, size_t live_percent) {
   return fill > 97 ? 97 : max_size(fill, live_percent);
 }
 
-/* Pages to win with rows of 1 << i spans. */
-static size_t gain_of(const SizeClass *sc, size_t live_percent, unsigned i) {
-  size_t fill = predicted_fill((size_t)sc->slots << i, live_percent);
-  return (pass.rows_of[i] << i) * (fill - live_percent) / fill;
-}
-
-/* Pages to win with rows of 1 << i spans, by the mappings that are left. Where those are scarce, one that is
- * left over counts as a page: the shorter rows of the next stage win more with it than they would if they
- * came first. A row costs one mapping beside another, two if it is apart from all others: 7/4 as measured on
- * sparse heaps, 5/4 where free pages are taken in. */
+/* Pages to win with rows of 1 << i spans, within the mappings that are left. A row costs one mapping where
+ * nothing between rows is left out, two if it is apart from all others: 7/4 as measured on sparse heaps. Where
+ * mappings are scarce, one that is left over wins something too, if the frames will not be too full for the
+ * shorter rows of the next stage. */
 static size_t score_of(const SizeClass *sc, size_t live_percent, unsigned i) {
-  size_t maps = pass.rows_of[i] * (pass.fill ? 5 : 7) / 4, gain = gain_of(sc, live_percent, i);
+  size_t fill = predicted_fill((size_t)sc->slots << i, live_percent);
+  size_t gain = (pass.rows_of[i] << i) * (fill - live_percent) / fill;
+  size_t maps = pass.fill ? pass.rows_of[i] : pass.rows_of[i] * 7 / 4;
   if (!pass.scarce || gain == 0) return gain;
-  return maps > pass.maps_left ? gain * pass.maps_left / maps : gain + (pass.maps_left - maps);
+  if (maps > pass.maps_left) return gain * pass.maps_left / maps;
+  return gain + (fill < 50 ? (pass.maps_left - maps) * (50 - fill) / 50 : 0);
 }
 
 /* The run length with the best score; of those about as good the longest, because the cost of a move hardly
@@ -143,6 +140,8 @@ static bool allocate_rows(unsigned c) {
   const size_t slots = size_classes[c].slots;
   pass.row_words = bitmap_words(pass.run * slots);
   pass.rows_max = pass.rows_of[log2_floor(pass.run)] + 1;
+  /* Of long rows no more than can all be mapped: so they are neighbours, and one mapping each. */
+  if (pass.scarce && pass.run >= 8) pass.rows_max = min_size(pass.rows_max, pass.maps_left * 8 / 9);
   size_t head = round_up(pass.rows_max * sizeof(uint32_t), 64);
   size_t bits = pass.rows_max * pass.row_words * sizeof(uint64_t);
   size_t match = mesh_match_memory(pass.rows_max, pass.run * slots);
