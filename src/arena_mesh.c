@@ -12,6 +12,7 @@ static struct {
   size_t size;        /* (mesh lock) bytes */
   int fd;             /* (mesh lock) may be closed by the program at any time: see arena_mesh_fork */
   uint64_t *busy;     /* (A) one bit for each page at which a frame begins */
+  _Atomic bool forbidden; /* (~) */
   uint32_t wait;      /* (mesh lock) ms between attempts to open it; 0 after one that succeeded ... */
   uint32_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
   uint32_t *prepared; /* (C after open) 1, but 0 in a child that was made without fork_prepare */
@@ -42,8 +43,10 @@ static bool open_window(void) {
 
 bool arena_mesh_in_unprepared_child(void) { return mesh.prepared != NULL && *mesh.prepared == 0; }
 
+void arena_mesh_allow(bool allowed) { store_relaxed(&mesh.forbidden, !allowed); }
+
 bool arena_mesh_open(void) {
-  if (arena_mesh_in_unprepared_child()) return false;
+  if (arena_mesh_in_unprepared_child() || load_relaxed(&mesh.forbidden)) return false;
   if (mesh.window != NULL) return true;
   const uint32_t now_ms = os_now_ms();
   if (mesh.wait > 0 && (int32_t)(now_ms - mesh.next_try) < 0) return false;

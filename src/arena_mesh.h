@@ -18,6 +18,8 @@ typedef struct MeshMove {
   bool copy;       /* copy the slots that its bitmap has into the frame */
 } MeshMove;
 
+/* Whether there may be meshing; it is not ended by this where it is under way. Any thread. */
+void arena_mesh_allow(bool allowed);
 /* Opens window and barrier at first use. False if there is no meshing in this process. */
 bool arena_mesh_open(void);
 

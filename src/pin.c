@@ -4,16 +4,29 @@
 #include "mesh_group.h"
 #include "os.h"
 
-/* How often each span is pinned, by the page it starts at; made at the first pin. Entries (S). */
-static _Atomic uint16_t *_Atomic pins;
+enum { STEP = 1 << 16 }; /* entries made usable at a time */
 
-static _Atomic uint16_t *make_pins(void) {
-  _Atomic uint16_t *fresh = os_map_sparse(arena.pages_reserved * sizeof *fresh), *expected = NULL;
-  if (fresh == NULL) return load_acquire(&pins); /* acquire: the exchange below */
-  if (atomic_compare_exchange_strong(&pins, &expected, fresh)) return fresh;
-  os_unmap((void *)fresh, arena.pages_reserved * sizeof *fresh);
-  return expected;
+/* How often each span is pinned, by the page it starts at. Reserved at the first pin, and usable as far as pins
+ * went: where a program locks all its memory, all that is usable is resident. */
+static struct {
+  _Atomic uint16_t *entry; /* (C after the first pin) entries (S) */
+  _Atomic uint32_t count;  /* (~, raised under the mesh lock) usable */
+} pins;
+
+/* (mesh lock) */
+static bool make_usable(uint32_t page) {
+  const size_t size = sizeof *pins.entry, reserved = round_up(arena.pages_reserved, STEP);
+  const uint32_t count = load_relaxed(&pins.count);
+  if (page < count) return true;
+  if (pins.entry == NULL) pins.entry = (_Atomic uint16_t *)os_reserve(reserved * size);
+  if (pins.entry == NULL) return false;
+  const uint32_t more = (uint32_t)round_up((size_t)page + 1, STEP) - count;
+  if (!os_commit((void *)(pins.entry + count), more * size)) return false;
+  store_release(&pins.count, count + more); /* pairs with the acquire in is_usable */
+  return true;
 }
+
+static bool is_usable(uint32_t page) { return page < load_acquire(&pins.count); } /* acquire: make_usable's release */
 
 /* A span in a group leaves it: a frame is parted from it by the next fork. If the system has no room for
  * that, or a system call under way may write there, it stays. (mesh lock, S) */
@@ -34,7 +47,7 @@ static void take_out(ClassHeap *h, uint32_t page) {
 }
 
 /* Adds to the pins of all spans of the range, which lies in the arena. */
-static void count(_Atomic uint16_t *table, const char *p, size_t size, bool more) {
+static void count(const char *p, size_t size, bool more) {
   const uint32_t last = page_of(p + size - 1);
   for (uint32_t page = page_of(p); page <= last; page++) {
     unsigned c = class_at(page_address(page));
@@ -42,36 +55,45 @@ static void count(_Atomic uint16_t *table, const char *p, size_t size, bool more
     lock_acquire(&class_heaps[c].lock);
     uint32_t head = page - miniheap_of(page)->offset;
     if (more && frame_is_current(miniheap_of(head)->frame)) take_out(&class_heaps[c], head);
-    uint16_t n = load_relaxed(&table[head]);
+    uint16_t n = load_relaxed(&pins.entry[head]);
     if (head == page || page == page_of(p)) {
-      if (more && n < UINT16_MAX) store_relaxed(&table[head], (uint16_t)(n + 1));
-      if (!more && n > 0) store_relaxed(&table[head], (uint16_t)(n - 1));
+      if (more && n < UINT16_MAX) store_relaxed(&pins.entry[head], (uint16_t)(n + 1));
+      if (!more && n > 0) store_relaxed(&pins.entry[head], (uint16_t)(n - 1));
     }
     lock_release(&class_heaps[c].lock);
   }
 }
 
+/* What of the range lies in the arena; false if nothing does. */
+static bool clip(const void **p, size_t *size) {
+  const size_t limit = load_relaxed(&arena.limit);
+  if ((uintptr_t)*p < arena.base) {
+    const size_t before = arena.base - (uintptr_t)*p;
+    if (*size <= before) return false;
+    *p = (const void *)arena.base;
+    *size -= before;
+  }
+  const size_t offset = (uintptr_t)*p - arena.base;
+  if (offset >= limit) return false;
+  *size = min_size(*size, limit - offset);
+  return *size > 0;
+}
+
 bool pin(const void *p, size_t size) {
-  if (size == 0 || !arena_contains(p)) return true;
-  _Atomic uint16_t *table = load_acquire(&pins); /* acquire: the exchange in make_pins */
-  if (table == NULL && (table = make_pins()) == NULL) return false;
+  if (!clip(&p, &size)) return true;
   lock_acquire(mesh_lock());
-  count(table, p, size, true);
+  bool ok = make_usable(page_of((const char *)p + size - 1));
+  if (ok) count(p, size, true);
   lock_release(mesh_lock());
-  return true;
+  return ok;
 }
 
 void unpin(const void *p, size_t size) {
-  _Atomic uint16_t *table = load_acquire(&pins); /* acquire: the exchange in make_pins */
-  if (table != NULL && size > 0 && arena_contains(p)) count(table, p, size, false);
+  if (clip(&p, &size) && is_usable(page_of((const char *)p + size - 1))) count(p, size, false);
 }
 
-bool pin_holds(uint32_t page) {
-  _Atomic uint16_t *table = load_acquire(&pins); /* acquire: the exchange in make_pins */
-  return table != NULL && load_relaxed(&table[page]) > 0;
-}
+bool pin_holds(uint32_t page) { return is_usable(page) && load_relaxed(&pins.entry[page]) > 0; }
 
 void pin_forget(uint32_t page) {
-  _Atomic uint16_t *table = load_acquire(&pins); /* acquire: the exchange in make_pins */
-  if (table != NULL && load_relaxed(&table[page]) > 0) store_relaxed(&table[page], 0);
+  if (pin_holds(page)) store_relaxed(&pins.entry[page], 0);
 }
