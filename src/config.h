@@ -50,12 +50,12 @@ enum {
 
 /* A refill takes no more slots than this, or this share of the class's live ones: a small heap stays small. */
 #define REFILL_MIN 8
-#define REFILL_SHARE 32
+#define REFILL_SHARE 16
 
 /* A thread's magazine grows beyond this only up to a share of the class's live bytes: threads that only
  * free must not hoard more than what is in use. */
-#define MAGAZINE_FREE_BYTES (4 * KIB)
-#define MAGAZINE_LIVE_SHARE 16
+#define MAGAZINE_FREE_BYTES (16 * KIB)
+#define MAGAZINE_LIVE_SHARE 4
 
 /* The arena: reserve this much address space, or the largest half, quarter, ... that can be had. */
 #define ARENA_RESERVE_MAX ((size_t)1 << 40) /* page numbers fit 28 bits: see FRAME_STALE */
@@ -78,9 +78,9 @@ enum {
 #define PURGE_SHARE 1
 
 /* Full magazines in the depot: at most this share of the live heap over all classes, ... */
-#define DEPOT_SHARE 64
+#define DEPOT_SHARE 16
 /* ... but always as much as this, bytes. */
-#define DEPOT_KEEP_MIN (64 * KIB)
+#define DEPOT_KEEP_MIN (256 * KIB)
 
 /* A large block that grows is moved by moving its pages (mremap) from this size on; below it
  * copying is cheaper than splitting a kernel mapping. */
