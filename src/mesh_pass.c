@@ -291,7 +291,10 @@ static bool too_early(void) {
 }
 
 static void counted(uint32_t now_ms) {
-  const SizeClass *sc = &size_classes[pass.c];
+  if (pass.candidates < 2 || !arena_mesh_open()) {
+    finish(now_ms);
+    return;
+  }
   pass.maps_left = maps_left(pass.c);
   pass.scarce = pass.maps_left < pass.candidates + pass.unsettled;
   if (pass.fill && !pass.scarce) {
@@ -299,9 +302,10 @@ static void counted(uint32_t now_ms) {
     begin_count();
     return;
   }
+  const SizeClass *sc = &size_classes[pass.c];
   pass.run = choose_run(sc, max_size(1, pass.live * 100 / max_size(1, pass.rows_of[0] * sc->slots)));
   bool used_up = pass.scarce && pass.maps_left < MAPS_WORTH;
-  if (pass.candidates < 2 || used_up || too_early() || !arena_mesh_open() || !allocate_rows(pass.c))
+  if (used_up || too_early() || !allocate_rows(pass.c))
     finish(now_ms);
   else
     begin_scan();

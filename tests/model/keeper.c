@@ -145,7 +145,7 @@ static void pin(State *s, Keeper *k, Page page) {
   if (frame_current(s->span[page].frame)) move_out(s, k, page);
 }
 
-/* replace_by_copy where there is no barrier: what was stored between copy and replacement is stored again. A
+/* replace_and_repair where there is no barrier: what was stored between copy and replacement is stored again. A
  * fork cannot do without; that something may be lost there shows COPY_WITHOUT_BARRIER, and otherwise it
  * is one step. */
 static void replace_unguarded(State *s, Keeper *k) {

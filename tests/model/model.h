@@ -11,13 +11,14 @@
  *   threads.c     STORE: the program's store, and on_segv in segv.c
  *                 PUBLISH .. CLEAR: hazard_publish, the wrapped call, hazard_clear; WAIT: hazard_wait
  *   batch.c       OPEN .. END_WAKE: barrier_open, arena_mesh_move or copy_range, barrier_close
- *   keeper.c      lead, join, settle: mesh_lead, add_join and settle in mesh_apply.c
- *                 drain, LEAVE, LAST: group_drain, group_release_member and end_group in group_drain.c
+ *   keeper.c      lead, join, settle: add_lead, add_join, settle_lead and settle_join in mesh_apply.c
+ *                 drain, LEAVE, LAST: group_drain, group_let_go and group_end in group_drain.c
  *                 pin: take_out in pin.c; SNAPSHOT, REPLACE, REPAIR: replace_and_repair
  *                 PRIVATE, PART, FORK: arena_mesh_fork, dissolve_groups in mesh_pass.c, and fork itself
  *
- * Left out: runs of several spans in one range, span_trim (it leaves spans with a frame alone), frames of
- * several pages, and what the kernel never refuses: to take protection away, to wake. */
+ * Left out: runs of several spans in one range, leaders that move in the same batch as those who join them
+ * (unit.mesh_failures has each of their system calls fail), fillers, span_trim (it leaves spans with a frame
+ * alone), frames of several pages, and what the kernel never refuses: to take protection away, to wake. */
 #ifndef MODEL_H
 #define MODEL_H
 
