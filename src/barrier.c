@@ -86,6 +86,11 @@ bool barrier_allows(size_t object_size) {
   return !needs_hazards(barrier.kind) || (object_size < 4096 && object_size != 1024);
 }
 
+void barrier_start(void) {
+  const bool wanted = options.barrier == BARRIER_MPROTECT && options.period_ms != 0;
+  if (wanted && &hazard_calls_wrapped != NULL && decide_segv(SEGV_NEEDED)) segv_install();
+}
+
 void barrier_mapped_anew(void *addr, size_t size) {
   if (load_relaxed(&barrier.registered) > 0 && !os_uffd_register(barrier_fd(), addr, size)) map_count_apart();
 }

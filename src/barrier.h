@@ -11,6 +11,10 @@
 
 #include "options.h"
 
+/* Where SIGSEGV is asked for as the barrier, it is from the start of the program on: a child of vfork that was
+ * made before could not store to what is protected later. */
+void barrier_start(void);
+
 /* What is in use; BARRIER_AUTO before the first batch. */
 BarrierKind barrier_kind(void);
 

@@ -1,6 +1,7 @@
 #include "init.h"
 
 #include "background.h"
+#include "barrier.h"
 #include "fork.h"
 #include "global_heap.h"
 #include "options.h"
@@ -31,5 +32,6 @@ bool init_slow(void) {
 /* Once libc has its environment, which the first allocation may have come before, and threads. */
 __attribute__((constructor)) static void start(void) {
   options_read();
+  barrier_start();
   background_start();
 }

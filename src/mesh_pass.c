@@ -7,6 +7,7 @@
 #include "global_heap.h"
 #include "group_drain.h"
 #include "mesh_apply.h"
+#include "mesh_gain.h"
 #include "mesh_group.h"
 #include "mesh_match.h"
 #include "mesh_renewal.h"
@@ -15,7 +16,6 @@
 #include "span_trim.h"
 
 enum {
-  RUN_LENGTHS = 5,        /* rows of 1, 2, 4, 8 or 16 spans: MESH_RUN_SPANS */
   SCAN_PAGES = 1024,      /* pages looked at in one hold of the class lock */
   MATCH_BUDGET = 50000,   /* about 50 us */
   RELEASE_PIECE = 1 << 20, /* bytes: 256 pages, about 50 us */
@@ -32,9 +32,7 @@ static struct {
   unsigned c;        /* (M) class */
   uint32_t run;      /* (M) spans in a row ... */
   uint32_t run_max;  /* (M) ... and how many they may be: each stage of a pass has shorter rows */
-  size_t maps_left;  /* (M) mappings that the class may use ... */
-  bool scarce;       /* (M) ... and they are fewer than its spans */
-  bool fill;         /* (M) because of that, free pages between spans are taken into rows */
+  MapsLeft left;     /* (M) */
   size_t row_words;  /* (M) words of a row's bitmap */
   char *memory;      /* (M) one mapping for all of what follows */
   size_t memory_size;
@@ -49,7 +47,7 @@ static struct {
   uint32_t free_spans; /* (M) ... of which these come last */
   size_t candidates; /* (M) count: spans that can be matched ... */
   size_t live;       /* (M) ... and their live slots */
-  size_t rows_of[RUN_LENGTHS]; /* (M) count: rows that there are of 1, 2, 4, ... spans */
+  RowCount count;    /* (M) */
   uint32_t unsettled; /* (M) spans that the scan passed over because they may yet become empty */
 } pass;
 
@@ -62,86 +60,14 @@ static struct {
 
 static MeshFigures figures; /* (M) */
 
-/* ------------------------------------------------------------------------------ what to gain */
-
-static bool class_meshes(unsigned c) {
-  const SizeClass *sc = &size_classes[c];
-  return !class_is_pinned(c) && sc->size < arena.page_size && sc->slots > 1 && barrier_allows(sc->size);
-}
-
-/* Spans of several pages can lose some of them without a partner. */
-static bool class_trims(unsigned c) { return size_classes[c].span_pages > 1; }
-
-/* Pages that the live slots of a class would leave free if they lay as close as can be. (S) */
-static size_t surplus_pages(const ClassHeap *h, const SizeClass *sc) {
-  size_t physical = h->spans - h->members, needed = (h->live + sc->slots - 1) / sc->slots;
-  size_t pages = physical * sc->span_pages - h->trimmed_pages;
-  return pages > needed * sc->span_pages ? pages - needed * sc->span_pages : 0;
-}
-
-/* Spans with physical pages of their own if a pass over the class is worth while, otherwise 0. */
-static size_t worth_while(unsigned c) {
-  ClassHeap *h = &class_heaps[c];
-  lock_acquire(&h->lock);
-  size_t surplus = surplus_pages(h, &size_classes[c]), spans = h->spans - h->members;
-  lock_release(&h->lock);
-  bool worth = pages_to_bytes(surplus) >= MESH_GAIN_MIN &&
-               surplus >= spans * size_classes[c].span_pages / MESH_GAIN_SHARE;
-  return worth ? spans : 0;
-}
-
-/* The mappings left, shared out by the number of spans among the classes that could use them. */
-static size_t maps_left(unsigned c) {
-  size_t used = arena_mesh_maps(), limit = arena_mesh_maps_limit(), all = 0, own = worth_while(c);
-  for (unsigned i = CLASS_FIRST; i < CLASS_END; i++)
-    if (class_meshes(i)) all += worth_while(i);
-  return used < limit && all > 0 ? (size_t)((double)(limit - used) * (double)own / (double)all) : 0;
-}
-
-/* Share of a frame that best fit fills with runs of `slots` slots of which a share p is live, in percent:
- * the next run fits with a chance of exp(-slots * fill * p), and some thousand are tried. Fitted to
- * simulations (see bench/match_bench.c). */
-static size_t predicted_fill(size_t slots, size_t live_percent) {
-  size_t fill = 70000 / (slots * live_percent + 1) + live_percent * 6 / 10;
-  return fill > 97 ? 97 : max_size(fill, live_percent);
-}
-
-/* Pages to win with rows of 1 << i spans, within the mappings that are left. A row costs one mapping where
- * nothing between rows is left out, two if it is apart from all others: 7/4 as measured on sparse heaps. Where
- * mappings are scarce, one that is left over wins something too, if the frames will not be too full for the
- * shorter rows of the next stage. */
-static size_t score_of(const SizeClass *sc, size_t live_percent, unsigned i) {
-  size_t fill = predicted_fill((size_t)sc->slots << i, live_percent);
-  size_t gain = (pass.rows_of[i] << i) * (fill - live_percent) / fill;
-  size_t maps = pass.fill ? pass.rows_of[i] : pass.rows_of[i] * 7 / 4;
-  if (!pass.scarce || gain == 0) return gain;
-  if (maps > pass.maps_left) return gain * pass.maps_left / maps;
-  return gain + (fill < 50 ? (pass.maps_left - maps) * (50 - fill) / 50 : 0);
-}
-
-/* The run length with the best score; of those about as good the longest, because the cost of a move hardly
- * depends on its length. */
-static uint32_t choose_run(const SizeClass *sc, size_t live_percent) {
-  uint32_t best = 1;
-  size_t best_score = 0;
-  for (unsigned i = 0; 1u << i <= pass.run_max && (sc->slots << i) / 64 < MESH_RUN_WORDS; i++) {
-    size_t score = score_of(sc, live_percent, i);
-    if (score > 0 && score >= best_score - best_score / 20) {
-      best = 1u << i;
-      best_score = max_size(best_score, score);
-    }
-  }
-  return best;
-}
-
 /* -------------------------------------------------------------------------------------- start */
 
 static bool allocate_rows(unsigned c) {
   const size_t slots = size_classes[c].slots;
   pass.row_words = bitmap_words(pass.run * slots);
-  pass.rows_max = pass.rows_of[log2_floor(pass.run)] + 1;
+  pass.rows_max = pass.count.rows_of[log2_floor(pass.run)] + 1;
   /* Of long rows no more than can all be mapped: so they are neighbours, and one mapping each. */
-  if (pass.scarce && pass.run >= 8) pass.rows_max = min_size(pass.rows_max, pass.maps_left * 8 / 9);
+  if (pass.left.scarce && pass.run >= 8) pass.rows_max = min_size(pass.rows_max, pass.left.maps * 8 / 9);
   size_t head = round_up(pass.rows_max * sizeof(uint32_t), 64);
   size_t bits = pass.rows_max * pass.row_words * sizeof(uint64_t);
   size_t match = mesh_match_memory(pass.rows_max, pass.run * slots);
@@ -161,7 +87,7 @@ static void begin_count(void) {
   pass.cursor = 1;
   pass.stretch = pass.free_spans = pass.unsettled = 0;
   pass.candidates = pass.live = 0;
-  memset(pass.rows_of, 0, sizeof pass.rows_of);
+  pass.count = (RowCount){.slots = size_classes[pass.c].slots};
 }
 
 static void begin_scan(void) {
@@ -172,7 +98,7 @@ static void begin_scan(void) {
 
 static void start(unsigned c) {
   pass.c = c;
-  pass.fill = class_meshes(c) && maps_left(c) < class_heaps[c].spans; /* read without its lock: an estimate */
+  pass.left.filled = class_meshes(c) && mesh_maps_left(c) < class_heaps[c].spans; /* read without its lock: an estimate */
   pass.run_max = 1u << (RUN_LENGTHS - 1);
   pass.released = 0;
   pass.state = PASS_DRAIN;
@@ -200,7 +126,7 @@ static void finish(uint32_t now_ms) {
 
 /* Where mappings are scarce the longest rows come first, because a mapping wins most with them. */
 static void end_stage(uint32_t now_ms) {
-  if (!pass.scarce || pass.run == 1) {
+  if (!pass.left.scarce || pass.run == 1) {
     finish(now_ms);
     return;
   }
@@ -242,7 +168,7 @@ static MeshProgress choose(uint32_t now_ms) {
   MeshProgress progress = MESH_NOTHING;
   for (unsigned i = 0; i < CLASS_END - CLASS_FIRST; i++) {
     unsigned c = CLASS_FIRST + (pass.c + i) % (CLASS_END - CLASS_FIRST);
-    if (!(class_meshes(c) || class_trims(c)) || !worth_while(c)) continue;
+    if (!(class_meshes(c) || class_trims(c)) || !mesh_worth_while(c)) continue;
     if (progress == MESH_NOTHING || (int32_t)(class_heaps[c].mesh_after - load_relaxed(&next_due)) < 0)
       store_relaxed(&next_due, class_heaps[c].mesh_after);
     progress = MESH_LATER;
@@ -280,14 +206,14 @@ static bool settled_candidate(uint32_t page, uint32_t now_ms) {
 static void end_stretch(void) {
   pass.stretch -= pass.free_spans;
   pass.free_spans = 0;
-  for (unsigned i = 0; i < RUN_LENGTHS; i++) pass.rows_of[i] += pass.stretch >> i;
+  for (unsigned i = 0; i < RUN_LENGTHS; i++) pass.count.rows_of[i] += pass.stretch >> i;
   pass.stretch = 0;
 }
 
 /* Where mappings are scarce, none is spent before the heap has its shape: what meshes now, in rows for the
  * occupancy of this moment, would be in the way of what could mesh better then. */
 static bool too_early(void) {
-  return !pass.unsettled_too && pass.scarce && pass.unsettled > pass.candidates / 16;
+  return !pass.unsettled_too && pass.left.scarce && pass.unsettled > pass.candidates / 16;
 }
 
 static void counted(uint32_t now_ms) {
@@ -295,16 +221,17 @@ static void counted(uint32_t now_ms) {
     finish(now_ms);
     return;
   }
-  pass.maps_left = maps_left(pass.c);
-  pass.scarce = pass.maps_left < pass.candidates + pass.unsettled;
-  if (pass.fill && !pass.scarce) {
-    pass.fill = false;
+  pass.left.maps = mesh_maps_left(pass.c);
+  pass.left.scarce = pass.left.maps < pass.candidates + pass.unsettled;
+  if (pass.left.filled && !pass.left.scarce) {
+    pass.left.filled = false;
     begin_count();
     return;
   }
-  const SizeClass *sc = &size_classes[pass.c];
-  pass.run = choose_run(sc, max_size(1, pass.live * 100 / max_size(1, pass.rows_of[0] * sc->slots)));
-  bool used_up = pass.scarce && pass.maps_left < MAPS_WORTH;
+  const size_t slots = pass.count.rows_of[0] * pass.count.slots;
+  pass.count.live_percent = max_size(1, pass.live * 100 / max_size(1, slots));
+  pass.run = mesh_choose_run(&pass.count, &pass.left, pass.run_max);
+  bool used_up = pass.left.scarce && pass.left.maps < MAPS_WORTH;
   if (used_up || too_early() || !allocate_rows(pass.c))
     finish(now_ms);
   else
@@ -329,7 +256,7 @@ static void count(uint32_t now_ms) {
       pass.stretch++;
       pass.free_spans = 0;
       pass.cursor += span_pages;
-    } else if (pass.fill && pass.stretch > pass.free_spans * 2 && mesh_fillable(pass.cursor, pass.c)) {
+    } else if (pass.left.filled && pass.stretch > pass.free_spans * 2 && mesh_fillable(pass.cursor, pass.c)) {
       pass.stretch++;
       pass.free_spans++;
       pass.cursor += span_pages;
@@ -359,7 +286,7 @@ static bool is_row(uint32_t page, uint32_t span_pages, uint32_t end, uint32_t no
     if (page + span_pages > end) return false;
     if (mesh_candidate(page, pass.c) && is_settled(page, now_ms))
       spans++;
-    else if (!pass.fill || k == 0 || !mesh_fillable(page, pass.c))
+    else if (!pass.left.filled || k == 0 || !mesh_fillable(page, pass.c))
       return false;
   }
   return 2 * spans >= pass.run;
