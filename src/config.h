@@ -94,9 +94,9 @@ enum {
 #define MESH_PERIOD_MS 100
 /* A span is left alone until nothing was drained into it for this long, ms: it may yet become empty. */
 #define MESH_SETTLE_MS 100
-/* Kernel mappings that meshing may use, in sixteenths of vm.max_map_count: the program needs some, and each
- * costs a fork as much as the page table entries of some tens of pages. */
-#define MESH_MAPS_SIXTEENTHS 9
+/* Kernel mappings that meshing may use, in sixteenths of vm.max_map_count: the program needs some. Each
+ * costs a fork as much as the page table entries of some tens of pages, but gives the most memory back. */
+#define MESH_MAPS_SIXTEENTHS 14
 /* A pass over a class starts only if this many bytes, and this share of the class's pages, are more than
  * its live slots need. */
 #define MESH_GAIN_MIN (256 * KIB)
