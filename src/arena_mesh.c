@@ -18,6 +18,9 @@ static struct {
   uint32_t *prepared; /* (C after open) 1, but 0 in a child that was made without fork_prepare */
   size_t maps_limit;  /* (C after open) */
   size_t shared;      /* (A) pages mapped onto current frames */
+  char *old_window;   /* (mesh lock) what is still to be unmapped of one that was given up, or NULL */
+  size_t old_size;    /* (mesh lock) bytes of it ... */
+  size_t old_touched; /* (mesh lock) ... of which no more than the first so many have pages */
 } mesh;
 
 /* ---------------------------------------------------------------------------------- the window */
@@ -41,6 +44,17 @@ static bool open_window(void) {
   return true;
 }
 
+bool arena_mesh_unmap_old_window(size_t at_most) {
+  if (mesh.old_window == NULL || arena_mesh_in_unprepared_child()) return false;
+  const bool last = at_most >= mesh.old_touched;
+  const size_t bytes = last ? mesh.old_size : at_most;
+  os_unmap(mesh.old_window, bytes);
+  mesh.old_window = last ? NULL : mesh.old_window + bytes;
+  mesh.old_size -= bytes;
+  mesh.old_touched -= last ? mesh.old_touched : at_most;
+  return !last;
+}
+
 bool arena_mesh_in_unprepared_child(void) { return mesh.prepared != NULL && *mesh.prepared == 0; }
 
 void arena_mesh_allow(bool allowed) { store_relaxed(&mesh.forbidden, !allowed); }
@@ -48,6 +62,7 @@ void arena_mesh_allow(bool allowed) { store_relaxed(&mesh.forbidden, !allowed); 
 bool arena_mesh_open(void) {
   if (arena_mesh_in_unprepared_child() || load_relaxed(&mesh.forbidden)) return false;
   if (mesh.window != NULL) return true;
+  arena_mesh_unmap_old_window(SIZE_MAX);
   const uint32_t now_ms = os_now_ms();
   if (mesh.wait > 0 && (int32_t)(now_ms - mesh.next_try) < 0) return false;
   if (barrier_choose() && open_window()) {
@@ -316,9 +331,17 @@ static void mark_stale(uint32_t page, uint32_t pages) {
   }
 }
 
+/* The window is left to be unmapped later, without haste, if the child need not do that too. */
 static void close_file(bool have_file) {
-  os_window_close(mesh.window, mesh.size, have_file ? mesh.fd : -1);
+  if (have_file) os_fd_close(mesh.fd);
   os_unmap(mesh.busy, busy_bytes());
+  if (os_keep_from_child(mesh.window, mesh.size)) {
+    mesh.old_window = mesh.window;
+    mesh.old_size = mesh.size;
+    mesh.old_touched = pages_to_bytes(arena.frontier);
+  } else {
+    os_unmap(mesh.window, mesh.size);
+  }
   mesh.window = NULL;
 }
 
@@ -331,6 +354,7 @@ bool arena_mesh_can_fork(void) {
 
 bool arena_mesh_fork(void) {
   if (mesh.window == NULL) return false;
+  check_debug(mesh.old_window == NULL);
   bool have_file = os_is_file_of(mesh.fd, mesh.window);
   for (uint32_t page = 1, pages; page < arena.frontier; page += pages) {
     uint32_t file = map_count_file_page(page);
@@ -348,6 +372,7 @@ bool arena_mesh_fork(void) {
 
 void arena_mesh_fork_child(void) {
   if (mesh.prepared != NULL) *mesh.prepared = 1;
+  mesh.old_window = NULL;
   map_count_forked();
   barrier_fork_child();
 }

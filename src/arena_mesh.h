@@ -56,6 +56,9 @@ size_t arena_mesh_maps_needed(MeshMove *moves, size_t count, uint32_t span_pages
  * see it as it is now and share nothing from here on, and gives the memfd up. Threads may go on storing:
  * what they store before is in the frame, what after is their own. False if nothing was shared. */
 bool arena_mesh_fork(void);
+/* Unmaps the next bytes of the window that was given up at the last fork; the child does not have it. False if
+ * nothing is left of it. (mesh lock) */
+bool arena_mesh_unmap_old_window(size_t at_most);
 /* The system has room for that now. If not, a fork must not be tried: there is no way back. */
 bool arena_mesh_can_fork(void);
 /* In the child of a fork that was prepared so. */

@@ -94,9 +94,12 @@ enum {
 #define MESH_PERIOD_MS 100
 /* A span is left alone until nothing was drained into it for this long, ms: it may yet become empty. */
 #define MESH_SETTLE_MS 100
-/* Kernel mappings that meshing may use, in sixteenths of vm.max_map_count: the program needs some. Each
- * costs a fork as much as the page table entries of some tens of pages, but gives the most memory back. */
+/* Kernel mappings that meshing may use, in sixteenths of vm.max_map_count: the program needs some ... */
 #define MESH_MAPS_SIXTEENTHS 14
+/* ... and in a heap of more pages than that at least one for so many. */
+#define MESH_PAGES_PER_MAP 10
+/* Pages that a mapping has to win at least: it costs the kernel some hundred bytes, and a fork some microseconds. */
+#define MESH_MAP_PRICE 0.03
 /* A pass over a class starts only if this many bytes, and this share of the class's pages, are more than
  * its live slots need. */
 #define MESH_GAIN_MIN (256 * KIB)

@@ -37,6 +37,7 @@ static bool stop_meshing(void) {
     return true;
   }
   if (!fork_possible() || !fork_prepare()) return false;
+  arena_mesh_unmap_old_window(SIZE_MAX);
   arena_mesh_allow(false);
   fork_parent();
   return true;

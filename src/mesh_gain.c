@@ -3,6 +3,11 @@
 #include "arena_mesh.h"
 #include "barrier.h"
 #include "mesh_apply.h"
+#include "options.h"
+
+/* Pages: with fewer than the highest price to win, nothing is worth a mapping any more. */
+#define PRICE_MAX 256.0
+#define PRICE_STEP 1.25
 
 bool class_meshes(unsigned c) {
   const SizeClass *sc = &size_classes[c];
@@ -18,53 +23,134 @@ static size_t surplus_pages(const ClassHeap *h, const SizeClass *sc) {
   return pages > needed * sc->span_pages ? pages - needed * sc->span_pages : 0;
 }
 
-size_t mesh_worth_while(unsigned c) {
+/* Share of a frame that best fit fills with rows of `slots` slots of which a share p is live, in percent:
+ * the next row fits with a chance of exp(-slots * fill * p), and some thousand are tried. Fitted to
+ * what the matcher does with random bitmaps. */
+static size_t predicted_fill(size_t slots, size_t live_percent) {
+  const size_t many = live_percent * 6 / 10, few = live_percent > 40 ? live_percent - 40 : 0;
+  size_t fill = 70000 / (slots * live_percent + 1) + many - few;
+  if (fill > 70) fill = min_size(97, 70 + (fill - 70) / 2);
+  return max_size(fill, live_percent);
+}
+
+/* Of a page with so much of it live, the share that meshing may win. */
+static double predicted_gain(size_t slots, size_t live_percent) {
+  return 1 - (double)live_percent / (double)predicted_fill(slots, live_percent);
+}
+
+bool mesh_worth_while(unsigned c) {
   ClassHeap *h = &class_heaps[c];
   lock_acquire(&h->lock);
   size_t surplus = surplus_pages(h, &size_classes[c]), spans = h->spans - h->members;
   lock_release(&h->lock);
-  bool worth = pages_to_bytes(surplus) >= MESH_GAIN_MIN &&
-               surplus >= spans * size_classes[c].span_pages / MESH_GAIN_SHARE;
-  return worth ? spans : 0;
+  return pages_to_bytes(surplus) >= MESH_GAIN_MIN && surplus >= spans * size_classes[c].span_pages / MESH_GAIN_SHARE;
 }
 
-size_t mesh_maps_left(unsigned c) {
-  size_t used = arena_mesh_maps(), limit = arena_mesh_maps_limit(), all = 0, own = mesh_worth_while(c);
-  for (unsigned i = CLASS_FIRST; i < CLASS_END; i++)
-    if (class_meshes(i)) all += mesh_worth_while(i);
-  return used < limit && all > 0 ? (size_t)((double)(limit - used) * (double)own / (double)all) : 0;
+/* ---------------------------------------------------------------------------------------- rows */
+
+/* What all rows of 1 << i spans win, in pages, and the mappings that they take: one each, and one for each gap
+ * where something else is left as it was. */
+typedef struct RowValue {
+  double rows, pages, maps;
+} RowValue;
+
+static RowValue value_of(const RowCount *n, unsigned i) {
+  const size_t spans = n->spans + (i > 0 ? n->fillers : 0), gaps = n->gaps + (i > 0 ? 0 : n->holes);
+  const size_t percent = max_size(1, n->live * 100 / max_size(1, spans * n->slots));
+  const double rows = (double)n->rows_of[i], pages = (double)(n->span_pages << i);
+  return (RowValue){.rows = rows,
+                    .pages = percent < 100 ? rows * pages * predicted_gain((size_t)n->slots << i, percent) : 0,
+                    .maps = rows + (double)min_size(gaps, n->rows_of[i])};
 }
 
-/* Share of a frame that best fit fills with runs of `slots` slots of which a share p is live, in percent:
- * the next run fits with a chance of exp(-slots * fill * p), and some thousand are tried. Fitted to
- * simulations (see bench/match_bench.c). */
-static size_t predicted_fill(size_t slots, size_t live_percent) {
-  size_t fill = 70000 / (slots * live_percent + 1) + live_percent * 6 / 10;
-  return fill > 97 ? 97 : max_size(fill, live_percent);
+static bool may_be(const RowCount *n, unsigned i, uint32_t run_max) {
+  return i < RUN_LENGTHS && 1u << i <= run_max && (n->slots << i) / 64 < MESH_RUN_WORDS;
 }
 
-/* Pages to win with rows of 1 << i spans, within the mappings that are left. A row costs one mapping where
- * nothing between rows is left out, two if it is apart from all others: 7/4 as measured on sparse heaps. Where
- * mappings are scarce, one that is left over wins something too, if the frames will not be too full for the
- * shorter rows of the next stage. */
-static size_t score_of(const RowCount *n, const MapsLeft *left, unsigned i) {
-  size_t fill = predicted_fill((size_t)n->slots << i, n->live_percent);
-  size_t gain = (n->rows_of[i] << i) * (fill - n->live_percent) / fill;
-  size_t maps = left->filled ? n->rows_of[i] : n->rows_of[i] * 7 / 4;
-  if (!left->scarce || gain == 0) return gain;
-  if (maps > left->maps) return gain * left->maps / maps;
-  return gain + (fill < 50 ? (left->maps - maps) * (50 - fill) / 50 : 0);
+static void consider(RowPlan *best, RowPlan plan) {
+  if (plan.rows > 0 && plan.gain > 0 && plan.gain >= best->gain) *best = plan;
 }
 
-uint32_t mesh_choose_run(const RowCount *n, const MapsLeft *left, uint32_t run_max) {
-  uint32_t best = 1;
-  size_t best_score = 0;
-  for (unsigned i = 0; 1u << i <= run_max && (n->slots << i) / 64 < MESH_RUN_WORDS; i++) {
-    size_t score = score_of(n, left, i);
-    if (score > 0 && score >= best_score - best_score / 20) {
-      best = 1u << i;
-      best_score = max_size(best_score, score);
+RowPlan mesh_plan_rows(const RowCount *n, const MapBudget *budget, uint32_t run_max) {
+  const double left = (double)budget->maps, price = budget->price;
+  RowPlan best = {.run = 1};
+  RowValue value[RUN_LENGTHS];
+  for (unsigned i = 0; may_be(n, i, run_max); i++) {
+    const RowValue *v = &value[i];
+    value[i] = value_of(n, i);
+    const double share = v->maps > left ? left / v->maps : 1;
+    consider(&best, (RowPlan){.run = 1u << i,
+                              .rows = (size_t)(share * v->rows),
+                              .gain = share * (v->pages - price * v->maps)});
+    /* Some in these rows, the rest in shorter ones that would take too many. */
+    for (unsigned k = 0; k < i && v->maps < left; k++) {
+      if (value[k].maps <= left) continue;
+      const double longer = (value[k].maps - left) / (value[k].maps - v->maps);
+      consider(&best, (RowPlan){.run = 1u << i,
+                                .rows = (size_t)(longer * v->rows),
+                                .gain = longer * v->pages + (1 - longer) * value[k].pages - price * left,
+                                .mixed = true});
     }
   }
   return best;
+}
+
+/* --------------------------------------------------------------------------------------- price */
+
+/* Mappings that a class asks for at this price. */
+static double demand_of(const RowCount *n, double price) {
+  double best = 0, maps = 0;
+  for (unsigned i = 0; may_be(n, i, MESH_RUN_SPANS); i++) {
+    const RowValue v = value_of(n, i);
+    if (v.pages - price * v.maps <= best) continue;
+    best = v.pages - price * v.maps;
+    maps = v.maps;
+  }
+  return maps;
+}
+
+/* Before its spans are counted: half of them are neighbours. */
+static RowCount estimate(unsigned c) {
+  ClassHeap *h = &class_heaps[c];
+  RowCount n = {.slots = size_classes[c].slots, .span_pages = size_classes[c].span_pages};
+  if (!class_meshes(c) || !mesh_worth_while(c)) return n;
+  lock_acquire(&h->lock);
+  n.spans = h->spans - h->members;
+  n.live = h->live;
+  lock_release(&h->lock);
+  n.gaps = n.spans / 2;
+  for (unsigned i = 0; i < RUN_LENGTHS; i++) n.rows_of[i] = n.spans >> i;
+  return n;
+}
+
+static double demand_of_others(unsigned c, const RowCount *n, double price) {
+  double maps = 0;
+  for (unsigned i = CLASS_FIRST; i < CLASS_END; i++)
+    if (i != c) maps += demand_of(&n[i], price);
+  return maps;
+}
+
+/* A heap that can be meshed page by page may be. The larger it is beyond that, the longer its rows would have to be
+ * anyway, and the fewer mappings they take: down to as many as keep a fork, to which each costs as much as some tens
+ * of pages, in proportion to the heap. */
+static size_t maps_limit(void) {
+  const size_t limit = arena_mesh_maps_limit(), pages = load_relaxed(&arena.used_pages);
+  if (options.max_maps != 0 || pages <= limit) return limit;
+  const size_t fewer = (size_t)((double)limit * (double)limit / (double)pages);
+  return min_size(limit, max_size(fewer, pages / MESH_PAGES_PER_MAP));
+}
+
+MapBudget mesh_map_budget(unsigned c, const RowCount *counted, size_t uncounted) {
+  static RowCount n[CLASS_END]; /* (mesh lock) */
+  for (unsigned i = CLASS_FIRST; i < CLASS_END; i++) n[i] = i == c ? *counted : estimate(i);
+  const size_t used = arena_mesh_maps(), limit = maps_limit();
+  const double left = used < limit ? (double)(limit - used) : 0;
+  const double all = 1 + (double)uncounted / (double)max_size(1, counted->spans);
+  double price = MESH_MAP_PRICE, others = demand_of_others(c, n, price), more = price;
+  while (price < PRICE_MAX && others + all * demand_of(counted, price) > left) {
+    more = price;
+    price *= PRICE_STEP;
+    others = demand_of_others(c, n, price);
+  }
+  return (MapBudget){.maps = others < left ? (size_t)(left - others) : 0, .price = more};
 }

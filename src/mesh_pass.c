@@ -11,44 +11,44 @@
 #include "mesh_group.h"
 #include "mesh_match.h"
 #include "mesh_renewal.h"
+#include "mesh_rows.h"
 #include "options.h"
 #include "os.h"
-#include "span_trim.h"
 
 enum {
-  SCAN_PAGES = 1024,      /* pages looked at in one hold of the class lock */
   MATCH_BUDGET = 50000,   /* about 50 us */
   RELEASE_PIECE = 1 << 20, /* bytes: 256 pages, about 50 us */
   RENEW_AFTER_MS = 300,   /* after meshing begins again: what passes can mesh is not to be renewed */
   MAPS_WORTH = 64,        /* mappings; with fewer left a search costs more than it can win */
 };
 
-typedef enum PassState { PASS_IDLE, PASS_DRAIN, PASS_COUNT, PASS_SCAN, PASS_MATCH, PASS_APPLY, PASS_RELEASE, PASS_RENEW } PassState;
+typedef enum PassState {
+  PASS_IDLE,
+  PASS_DRAIN,   /* the depot of the class */
+  PASS_COUNT,   /* rows that there are */
+  PASS_LIST,    /* rows of the length that wins most */
+  PASS_MATCH,
+  PASS_APPLY,
+  PASS_RELEASE, /* the memory for all that; then the next stage, if there is one */
+  PASS_RENEW,   /* instead of a class: frames from before a fork */
+  PASS_UNMAP,   /* ... and the window of theirs */
+} PassState;
 
 /* The pass under way; (M) is the mesh lock. A row is a run of neighbouring spans that are matched as one. */
 static struct {
   PassState state;   /* (M) */
   bool unsettled_too; /* (M) mesh.compact does not wait */
-  unsigned c;        /* (M) class */
-  uint32_t run;      /* (M) spans in a row ... */
-  uint32_t run_max;  /* (M) ... and how many they may be: each stage of a pass has shorter rows */
-  MapsLeft left;     /* (M) */
-  size_t row_words;  /* (M) words of a row's bitmap */
-  char *memory;      /* (M) one mapping for all of what follows */
-  size_t memory_size;
-  uint32_t *page;    /* (M) [rows] first page of the row */
-  uint64_t *bits;    /* (M) [rows * row_words] */
-  size_t rows, rows_max;
-  uint32_t cursor;   /* (M) scan: next page; apply: place in match.member of the next row to join ... */
-  uint32_t leading;  /* (M) ... and of the row whose groups it joins */
-  MeshMatch match;   /* (M) */
-  size_t released;   /* (M) pages by this pass */
-  uint32_t stretch;  /* (M) count: neighbouring candidates so far, and free pages between them ... */
-  uint32_t free_spans; /* (M) ... of which these come last */
-  size_t candidates; /* (M) count: spans that can be matched ... */
-  size_t live;       /* (M) ... and their live slots */
-  RowCount count;    /* (M) */
-  uint32_t unsettled; /* (M) spans that the scan passed over because they may yet become empty */
+  unsigned c;         /* (M) class */
+  uint32_t run_max;   /* (M) spans in a row, at most: the second stage of a pass has shorter rows */
+  bool mixed;         /* (M) there is to be a second stage */
+  MapBudget budget;   /* (M) */
+  char *memory;       /* (M) one mapping for the rows and the matcher */
+  size_t memory_size; /* (M) */
+  MeshRows rows;      /* (M) */
+  MeshMatch match;    /* (M) */
+  uint32_t next;      /* (M) place in match.member of the next row to join ... */
+  uint32_t leading;   /* (M) ... and of the row whose groups it joins */
+  size_t released;    /* (M) pages by this pass */
 } pass;
 
 static _Atomic uint32_t next_due; /* (~) os_now_ms when the next pass is due, as the last look had it */
@@ -62,43 +62,27 @@ static MeshFigures figures; /* (M) */
 
 /* -------------------------------------------------------------------------------------- start */
 
-static bool allocate_rows(unsigned c) {
-  const size_t slots = size_classes[c].slots;
-  pass.row_words = bitmap_words(pass.run * slots);
-  pass.rows_max = pass.count.rows_of[log2_floor(pass.run)] + 1;
-  /* Of long rows no more than can all be mapped: so they are neighbours, and one mapping each. */
-  if (pass.left.scarce && pass.run >= 8) pass.rows_max = min_size(pass.rows_max, pass.left.maps * 8 / 9);
-  size_t head = round_up(pass.rows_max * sizeof(uint32_t), 64);
-  size_t bits = pass.rows_max * pass.row_words * sizeof(uint64_t);
-  size_t match = mesh_match_memory(pass.rows_max, pass.run * slots);
-  pass.memory_size = round_up(head + bits + match, arena.page_size);
+static void begin_count(void) {
+  mesh_rows_begin_count(&pass.rows, pass.c, pass.unsettled_too);
+  pass.state = PASS_COUNT;
+}
+
+/* One mapping for the rows and, behind them, the matcher. */
+static bool begin_list(uint32_t run, size_t rows) {
+  const size_t listed = mesh_rows_memory(&pass.rows, run, rows);
+  pass.memory_size = round_up(listed + mesh_match_memory(rows, run * size_classes[pass.c].slots), arena.page_size);
   pass.memory = os_map(pass.memory_size);
   if (pass.memory == NULL) {
     pass.memory_size = 0;
     return false;
   }
-  pass.page = (uint32_t *)pass.memory;
-  pass.bits = (uint64_t *)(pass.memory + head);
+  mesh_rows_begin_list(&pass.rows, run, rows, pass.memory);
+  pass.state = PASS_LIST;
   return true;
-}
-
-static void begin_count(void) {
-  pass.state = PASS_COUNT;
-  pass.cursor = 1;
-  pass.stretch = pass.free_spans = pass.unsettled = 0;
-  pass.candidates = pass.live = 0;
-  pass.count = (RowCount){.slots = size_classes[pass.c].slots};
-}
-
-static void begin_scan(void) {
-  pass.state = PASS_SCAN;
-  pass.rows = 0;
-  pass.cursor = 1;
 }
 
 static void start(unsigned c) {
   pass.c = c;
-  pass.left.filled = class_meshes(c) && mesh_maps_left(c) < class_heaps[c].spans; /* read without its lock: an estimate */
   pass.run_max = 1u << (RUN_LENGTHS - 1);
   pass.released = 0;
   pass.state = PASS_DRAIN;
@@ -110,6 +94,8 @@ static void drain(void) {
   if (!depot_drain_some(pass.c, 1)) begin_count();
 }
 
+static size_t candidates(void) { return pass.rows.lone.spans + pass.rows.bound.spans; }
+
 static void finish(uint32_t now_ms) {
   ClassHeap *h = &class_heaps[pass.c];
   pass.run_max = 0;
@@ -117,20 +103,20 @@ static void finish(uint32_t now_ms) {
   /* What was worth while will be again after a period; what was not, after ever longer waits. Spans that
    * had yet to settle are no proof that there is nothing to win. */
   bool won = pages_to_bytes(pass.released) >= MESH_GAIN_MIN / 4;
-  if (won || pass.unsettled > pass.candidates / 4)
+  if (won || pass.rows.unsettled > candidates() / 4)
     h->mesh_wait = options.period_ms;
   else
     h->mesh_wait = (uint32_t)min_size(MESH_BACKOFF_MAX_MS, 2 * (size_t)max_size(h->mesh_wait, options.period_ms));
   h->mesh_after = now_ms + h->mesh_wait;
 }
 
-/* Where mappings are scarce the longest rows come first, because a mapping wins most with them. */
+/* Where mappings are scarce the longer rows come first. */
 static void end_stage(uint32_t now_ms) {
-  if (!pass.left.scarce || pass.run == 1) {
+  if (!pass.mixed) {
     finish(now_ms);
     return;
   }
-  pass.run_max = pass.run / 2;
+  pass.run_max = pass.rows.run / 2;
   pass.state = PASS_RELEASE;
 }
 
@@ -163,9 +149,17 @@ static MeshProgress choose_renewal(uint32_t now_ms, MeshProgress progress) {
   return MESH_MORE;
 }
 
+static bool may_start(unsigned c) {
+  return (class_meshes(c) || class_trims(c)) && mesh_worth_while(c) > 0 && (class_trims(c) || arena_mesh_open());
+}
+
 /* Starts a pass over the next class with something to gain. */
 static MeshProgress choose(uint32_t now_ms) {
   MeshProgress progress = MESH_NOTHING;
+  if (arena_mesh_unmap_old_window(RELEASE_PIECE)) {
+    pass.state = PASS_UNMAP;
+    return MESH_MORE;
+  }
   for (unsigned i = 0; i < CLASS_END - CLASS_FIRST; i++) {
     unsigned c = CLASS_FIRST + (pass.c + i) % (CLASS_END - CLASS_FIRST);
     if (!(class_meshes(c) || class_trims(c)) || !mesh_worth_while(c)) continue;
@@ -180,136 +174,51 @@ static MeshProgress choose(uint32_t now_ms) {
   return choose_renewal(now_ms, progress);
 }
 
-/* --------------------------------------------------------------------------------------- scan */
-
-static bool is_settled(uint32_t page, uint32_t now_ms) {
-  return pass.unsettled_too || now_ms - miniheap_of(page)->stamp >= MESH_SETTLE_MS;
-}
-
-/* Trims the span if it is one that can be. Its pages count as released. (S) */
-static void trim(ClassHeap *h, uint32_t page, uint32_t now_ms) {
-  MiniHeap *mh = miniheap_of(page);
-  if (mh->offset != 0 || mh->bin == BIN_NONE || mh->bin == BIN_FRESH || !is_settled(page, now_ms)) return;
-  size_t before = h->trimmed_pages;
-  span_trim(h, page);
-  if (h->trimmed_pages > before) pass.released += h->trimmed_pages - before;
-}
-
-/* What stands at `page`, the pages it takes, and whether it can be a row's next span. (S) */
-static bool settled_candidate(uint32_t page, uint32_t now_ms) {
-  if (!mesh_candidate(page, pass.c)) return false;
-  if (is_settled(page, now_ms)) return true;
-  pass.unsettled++;
-  return false;
-}
-
-static void end_stretch(void) {
-  pass.stretch -= pass.free_spans;
-  pass.free_spans = 0;
-  for (unsigned i = 0; i < RUN_LENGTHS; i++) pass.count.rows_of[i] += pass.stretch >> i;
-  pass.stretch = 0;
-}
+/* ---------------------------------------------------------------------------------------- rows */
 
 /* Where mappings are scarce, none is spent before the heap has its shape: what meshes now, in rows for the
  * occupancy of this moment, would be in the way of what could mesh better then. */
 static bool too_early(void) {
-  return !pass.unsettled_too && pass.left.scarce && pass.unsettled > pass.candidates / 16;
+  return !pass.unsettled_too && pass.budget.price > MESH_MAP_PRICE && pass.rows.unsettled > candidates() / 16;
 }
 
-static void counted(uint32_t now_ms) {
-  if (pass.candidates < 2 || !arena_mesh_open()) {
+/* What wins more: rows of spans that stand for themselves, or rows that are groups, as they are. Either way all
+ * that are of this length by then take part: `rows` is as many as that may be. */
+static RowPlan plan(void) {
+  const MeshRows *r = &pass.rows;
+  pass.budget = mesh_map_budget(pass.c, &r->lone, r->unsettled);
+  const RowPlan lone = mesh_plan_rows(&r->lone, &pass.budget, pass.run_max);
+  const RowPlan bound = mesh_plan_rows(&r->bound, &pass.budget, pass.run_max);
+  RowPlan best = lone;
+  if (bound.gain > lone.gain) best = (RowPlan){.run = bound.run, .gain = bound.gain};
+  best.rows += r->bound.spans / best.run;
+  return best;
+}
+
+static void counted(void) {
+  const uint32_t now_ms = os_now_ms();
+  pass.released += pass.rows.trimmed;
+  pass.mixed = false;
+  if (candidates() < 2 || !arena_mesh_open()) {
     finish(now_ms);
     return;
   }
-  pass.left.maps = mesh_maps_left(pass.c);
-  pass.left.scarce = pass.left.maps < pass.candidates + pass.unsettled;
-  if (pass.left.filled && !pass.left.scarce) {
-    pass.left.filled = false;
-    begin_count();
-    return;
-  }
-  const size_t slots = pass.count.rows_of[0] * pass.count.slots;
-  pass.count.live_percent = max_size(1, pass.live * 100 / max_size(1, slots));
-  pass.run = mesh_choose_run(&pass.count, &pass.left, pass.run_max);
-  bool used_up = pass.left.scarce && pass.left.maps < MAPS_WORTH;
-  if (used_up || too_early() || !allocate_rows(pass.c))
-    finish(now_ms);
-  else
-    begin_scan();
+  const RowPlan p = plan();
+  const double least = pass.unsettled_too ? 0 : (double)bytes_to_pages(MESH_GAIN_MIN / 4);
+  pass.mixed = p.mixed;
+  const bool worth = p.rows >= 2 && p.gain > least && pass.budget.maps >= MAPS_WORTH && !too_early();
+  if (!worth || !begin_list(p.run, p.rows)) finish(now_ms);
 }
 
-/* Trims spans, lets go those that could not go before, and counts the rows that there are of each length. */
-static void count(uint32_t now_ms) {
-  ClassHeap *h = &class_heaps[pass.c];
-  const uint32_t span_pages = size_classes[pass.c].span_pages;
-  const uint32_t end = arena.frontier; /* read without its lock: only grows, later spans can wait */
-  const uint32_t stop = (uint32_t)min_size(end, (size_t)pass.cursor + SCAN_PAGES);
-  lock_acquire(&h->lock);
-  while (pass.cursor < stop) {
-    bool ours = class_at(page_address(pass.cursor)) == pass.c;
-    if (ours && miniheap_of(pass.cursor)->offset == 0) group_release_empty(h, pass.cursor);
-    ours = ours && class_at(page_address(pass.cursor)) == pass.c;
-    if (ours && class_trims(pass.c)) trim(h, pass.cursor, now_ms);
-    if (ours && class_meshes(pass.c) && settled_candidate(pass.cursor, now_ms)) {
-      pass.candidates++;
-      pass.live += miniheap_of(pass.cursor)->live;
-      pass.stretch++;
-      pass.free_spans = 0;
-      pass.cursor += span_pages;
-    } else if (pass.left.filled && pass.stretch > pass.free_spans * 2 && mesh_fillable(pass.cursor, pass.c)) {
-      pass.stretch++;
-      pass.free_spans++;
-      pass.cursor += span_pages;
-    } else {
-      end_stretch();
-      pass.cursor++;
-    }
-  }
-  lock_release(&h->lock);
-  if (pass.cursor < end) return;
-  end_stretch();
-  counted(now_ms);
+static void count(void) {
+  if (!mesh_rows_count_some(&pass.rows)) counted();
 }
 
-static void add_row(uint32_t page, const SizeClass *sc) {
-  uint64_t *row = pass.bits + pass.rows * pass.row_words;
-  pass.page[pass.rows++] = page;
-  for (uint32_t k = 0; k < pass.run; k++, page += sc->span_pages)
-    if (class_at(page_address(page)) == pass.c)
-      bitmap_append(row, k * sc->slots, miniheap_of(page)->bitmap, sc->slots);
-}
-
-/* A row begins with a span of the class, and at least half of it are such. */
-static bool is_row(uint32_t page, uint32_t span_pages, uint32_t end, uint32_t now_ms) {
-  uint32_t spans = 0;
-  for (uint32_t k = 0; k < pass.run; k++, page += span_pages) {
-    if (page + span_pages > end) return false;
-    if (mesh_candidate(page, pass.c) && is_settled(page, now_ms))
-      spans++;
-    else if (!pass.left.filled || k == 0 || !mesh_fillable(page, pass.c))
-      return false;
-  }
-  return 2 * spans >= pass.run;
-}
-
-static void scan(uint32_t now_ms) {
-  ClassHeap *h = &class_heaps[pass.c];
-  const SizeClass *sc = &size_classes[pass.c];
-  const uint32_t end = arena.frontier; /* as in count */
-  const uint32_t stop = (uint32_t)min_size(end, (size_t)pass.cursor + SCAN_PAGES);
-  lock_acquire(&h->lock);
-  while (pass.cursor < stop && pass.rows < pass.rows_max) {
-    if (class_at(page_address(pass.cursor)) == pass.c && is_row(pass.cursor, sc->span_pages, end, now_ms)) {
-      add_row(pass.cursor, sc);
-      pass.cursor += pass.run * sc->span_pages;
-    } else {
-      pass.cursor++;
-    }
-  }
-  lock_release(&h->lock);
-  if (pass.cursor < end && pass.rows < pass.rows_max) return;
-  mesh_match_begin(&pass.match, (char *)pass.bits + pass.rows_max * pass.row_words * sizeof(uint64_t),
-                   pass.bits, pass.rows, pass.run * sc->slots);
+static void list(void) {
+  MeshRows *r = &pass.rows;
+  if (mesh_rows_list_some(r)) return;
+  char *rest = pass.memory + mesh_rows_memory(r, r->run, r->max);
+  mesh_match_begin(&pass.match, rest, r->bits, r->count, r->run * size_classes[pass.c].slots);
   pass.state = PASS_MATCH;
 }
 
@@ -317,7 +226,7 @@ static void scan(uint32_t now_ms) {
 
 static void match(void) {
   if (!mesh_match_step(&pass.match, MATCH_BUDGET)) return;
-  pass.cursor = 0;
+  pass.next = 0;
   pass.state = PASS_APPLY;
 }
 
@@ -336,7 +245,7 @@ static void choose_leading_row(void) {
   uint32_t best = first;
   size_t best_size = 0;
   for (size_t i = pass.leading; i == pass.leading || same_group(i); i++) {
-    uint32_t page = pass.page[row_at(i)];
+    uint32_t page = pass.rows.page[row_at(i)];
     if (!mesh_candidate(page, pass.c) || !frame_is_current(miniheap_of(page)->frame)) continue;
     size_t size = mesh_group_size(page);
     if (size > best_size) {
@@ -344,16 +253,16 @@ static void choose_leading_row(void) {
       best_size = size;
     }
   }
-  uint32_t page = pass.page[first];
-  pass.page[first] = pass.page[best];
-  pass.page[best] = page;
+  uint32_t page = pass.rows.page[first];
+  pass.rows.page[first] = pass.rows.page[best];
+  pass.rows.page[best] = page;
 }
 
 /* The next row of match.member that leads others; false if there is none. Rows that are alone are passed over. */
 static bool next_leading_row(void) {
-  while (pass.cursor < pass.match.grouped && !same_group(pass.cursor + 1)) pass.cursor++;
-  if (pass.cursor >= pass.match.grouped) return false;
-  pass.leading = pass.cursor++;
+  while (pass.next < pass.match.grouped && !same_group(pass.next + 1)) pass.next++;
+  if (pass.next >= pass.match.grouped) return false;
+  pass.leading = pass.next++;
   choose_leading_row();
   return true;
 }
@@ -363,11 +272,11 @@ static void apply(void) {
   ClassHeap *h = &class_heaps[pass.c];
   const SizeClass *sc = &size_classes[pass.c];
   lock_acquire(&h->lock);
-  mesh_batch_begin(pass.c, pass.run);
-  bool more = same_group(pass.cursor) || next_leading_row();
-  while (more && mesh_batch_lead(pass.page[row_at(pass.leading)])) {
-    while (same_group(pass.cursor) && mesh_batch_join(pass.page[row_at(pass.cursor)])) pass.cursor++;
-    if (same_group(pass.cursor)) break;
+  mesh_batch_begin(pass.c, pass.rows.run);
+  bool more = same_group(pass.next) || next_leading_row();
+  while (more && mesh_batch_lead(pass.rows.page[row_at(pass.leading)])) {
+    while (same_group(pass.next) && mesh_batch_join(pass.rows.page[row_at(pass.next)])) pass.next++;
+    if (same_group(pass.next)) break;
     more = next_leading_row();
   }
   size_t joined = mesh_batch_end();
@@ -385,11 +294,14 @@ static MeshProgress step(void) {
   switch (pass.state) {
     case PASS_IDLE: return choose(os_now_ms());
     case PASS_DRAIN: drain(); break;
-    case PASS_COUNT: count(os_now_ms()); break;
-    case PASS_SCAN: scan(os_now_ms()); break;
+    case PASS_COUNT: count(); break;
+    case PASS_LIST: list(); break;
     case PASS_MATCH: match(); break;
     case PASS_APPLY: apply(); break;
     case PASS_RELEASE: release(); break;
+    case PASS_UNMAP:
+      if (!arena_mesh_unmap_old_window(RELEASE_PIECE)) pass.state = PASS_IDLE;
+      break;
     case PASS_RENEW:
       if (!mesh_renewal_step()) pass.state = PASS_IDLE;
       break;
@@ -444,8 +356,10 @@ size_t mesh_pass_all(void) {
     released = load_relaxed(&mesh_pages_released);
     while (pass.state != PASS_IDLE) step();
     pass.unsettled_too = true;
-    for (unsigned i = 0; i < CLASS_END && step() == MESH_MORE; i++)
+    for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) {
+      if (may_start(c)) start(c);
       while (pass.state != PASS_IDLE) step();
+    }
     pass.unsettled_too = false;
   } while (load_relaxed(&mesh_pages_released) > released + (released - before) / 16);
   pass.unsettled_too = true;

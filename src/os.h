@@ -41,7 +41,6 @@ bool os_fill_hole(void *addr, size_t size);
  * in it are shared with whatever is aliased to them. It is left out of core dumps.
  * Stores the descriptor, which is none of the lowest and closed on exec. NULL where the kernel cannot. */
 void *os_window_open(size_t size, int *fd);
-void os_window_close(void *window, size_t size, int fd);
 /* Maps the window's pages at `window` also at `addr`, in the place of whatever is there. Works on the
  * mapping, so that it does not matter what the program has done to the descriptor. */
 bool os_alias(void *window, size_t size, void *addr);
@@ -76,6 +75,9 @@ void os_uffd_wake(int fd, void *addr, size_t size);
 bool os_uffd_is_open(int fd);
 void os_close(int fd);
 
+void os_fd_close(int fd);
+/* A child made by fork will not have the memory. */
+bool os_keep_from_child(void *addr, size_t size);
 /* Duplicates a descriptor of ours to another number and leaves the old one to be closed; -1 if the system
  * will not. */
 int os_fd_move(int fd);

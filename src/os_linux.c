@@ -220,10 +220,9 @@ void *os_window_open(size_t size, int *fd) {
   return window;
 }
 
-void os_window_close(void *window, size_t size, int fd) {
-  os_unmap(window, size);
-  if (fd >= 0) raw_syscall(SYS_close, fd);
-}
+void os_fd_close(int fd) { raw_syscall(SYS_close, fd); }
+
+bool os_keep_from_child(void *addr, size_t size) { return advise(addr, size, MADV_DONTFORK); }
 
 bool os_alias(void *window, size_t size, void *addr) {
   int saved = errno;
