@@ -96,10 +96,11 @@ enum {
 #define MESH_SETTLE_MS 100
 /* Kernel mappings that meshing may use, in sixteenths of vm.max_map_count: the program needs some ... */
 #define MESH_MAPS_SIXTEENTHS 14
-/* ... and in a heap of more pages than that at least one for so many. */
+/* ... in a heap of more pages than that one less for so many pages more, but at least one for so many in all. */
+#define MESH_PAGES_PER_MAP_LESS 5
 #define MESH_PAGES_PER_MAP 10
 /* Pages that a mapping has to win at least: it costs the kernel some hundred bytes, and a fork some microseconds. */
-#define MESH_MAP_PRICE 0.03
+#define MESH_MAP_PRICE 0.1
 /* A pass over a class starts only if this many bytes, and this share of the class's pages, are more than
  * its live slots need. */
 #define MESH_GAIN_MIN (256 * KIB)

@@ -130,14 +130,14 @@ static double demand_of_others(unsigned c, const RowCount *n, double price) {
   return maps;
 }
 
-/* A heap that can be meshed page by page may be. The larger it is beyond that, the longer its rows would have to be
- * anyway, and the fewer mappings they take: down to as many as keep a fork, to which each costs as much as some tens
- * of pages, in proportion to the heap. */
+/* A heap that can be meshed page by page may be. The larger it is beyond that, the longer its rows have to be anyway:
+ * then there are fewer mappings, down to as many as keep a fork, to which each costs as much as some tens of
+ * pages, in proportion to the heap. */
 static size_t maps_limit(void) {
   const size_t limit = arena_mesh_maps_limit(), pages = load_relaxed(&arena.used_pages);
   if (options.max_maps != 0 || pages <= limit) return limit;
-  const size_t fewer = (size_t)((double)limit * (double)limit / (double)pages);
-  return min_size(limit, max_size(fewer, pages / MESH_PAGES_PER_MAP));
+  const size_t fewer = min_size(limit, (pages - limit) / MESH_PAGES_PER_MAP_LESS);
+  return min_size(limit, max_size(limit - fewer, pages / MESH_PAGES_PER_MAP));
 }
 
 MapBudget mesh_map_budget(unsigned c, const RowCount *counted, size_t uncounted) {
