@@ -301,11 +301,18 @@ EXPORT int nanosleep(const struct timespec *t, struct timespec *left) {
   return -1;
 }
 
+/* The wall clock may be set while somebody waits for a time of its. */
+static bool is_interval(clockid_t clock, int flags) {
+  return flags == 0 ? clock == CLOCK_MONOTONIC || clock == CLOCK_REALTIME
+                    : flags == TIMER_ABSTIME && clock == CLOCK_MONOTONIC;
+}
+
 EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *t, struct timespec *left) {
-  bool relative = flags == 0 && (clock == CLOCK_MONOTONIC || clock == CLOCK_REALTIME);
-  if (!relative || t == NULL || !valid_timespec(t) || from_timespec(t) == NO_TIMEOUT || !idle_due())
+  if (!is_interval(clock, flags) || t == NULL || !valid_timespec(t) || from_timespec(t) == NO_TIMEOUT || !idle_due())
     return clock_nanosleep_published(clock, flags, t, left);
-  return idle_sleep(from_timespec(t), left);
+  if (flags == 0) return idle_sleep(from_timespec(t), left);
+  const uint64_t until = from_timespec(t), now = os_now_ns();
+  return until > now ? idle_sleep(until - now, NULL) : 0;
 }
 
 /* libc's own calls do not come by here. */
