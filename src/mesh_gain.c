@@ -23,20 +23,18 @@ static size_t surplus_pages(const ClassHeap *h, const SizeClass *sc) {
   return pages > needed * sc->span_pages ? pages - needed * sc->span_pages : 0;
 }
 
-/* Share of a frame that best fit fills with rows of `slots` slots of which a share p is live, in percent:
+/* How full, in percent, best fit makes frames with rows of `slots` slots of which p percent are live:
  * the next row fits with a chance of exp(-slots * fill * p), and some thousand are tried. Fitted to
  * what the matcher does with random bitmaps. */
-static size_t predicted_fill(size_t slots, size_t live_percent) {
-  const size_t many = live_percent * 6 / 10, few = live_percent > 40 ? live_percent - 40 : 0;
-  size_t fill = 70000 / (slots * live_percent + 1) + many - few;
-  if (fill > 70) fill = min_size(97, 70 + (fill - 70) / 2);
-  return max_size(fill, live_percent);
+static double predicted_fill(size_t slots, double p) {
+  double fill = 70000 / ((double)slots * p) + 0.6 * p;
+  if (p > 40) fill -= 2 * (p - 40);
+  if (fill > 70) fill = 70 + (fill - 70) / 2;
+  return fill < p ? p : fill > 97 ? 97 : fill;
 }
 
-/* Of a page with so much of it live, the share that meshing may win. */
-static double predicted_gain(size_t slots, size_t live_percent) {
-  return 1 - (double)live_percent / (double)predicted_fill(slots, live_percent);
-}
+/* The share of their pages that meshing may win. */
+static double predicted_gain(size_t slots, double p) { return p < 97 ? 1 - p / predicted_fill(slots, p) : 0; }
 
 bool mesh_worth_while(unsigned c) {
   ClassHeap *h = &class_heaps[c];
@@ -56,10 +54,10 @@ typedef struct RowValue {
 
 static RowValue value_of(const RowCount *n, unsigned i) {
   const size_t spans = n->spans + (i > 0 ? n->fillers : 0), gaps = n->gaps + (i > 0 ? 0 : n->holes);
-  const size_t percent = max_size(1, n->live * 100 / max_size(1, spans * n->slots));
+  const double percent = 100.0 * (double)max_size(1, n->live) / (double)max_size(1, spans * n->slots);
   const double rows = (double)n->rows_of[i], pages = (double)(n->span_pages << i);
   return (RowValue){.rows = rows,
-                    .pages = percent < 100 ? rows * pages * predicted_gain((size_t)n->slots << i, percent) : 0,
+                    .pages = rows * pages * predicted_gain((size_t)n->slots << i, percent),
                     .maps = rows + (double)min_size(gaps, n->rows_of[i])};
 }
 

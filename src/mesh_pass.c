@@ -183,14 +183,16 @@ static bool too_early(void) {
 }
 
 /* What wins more: rows of spans that stand for themselves, or rows that are groups, as they are. Either way all
- * that are of this length by then take part: `rows` is as many as that may be. */
+ * that are of this length by then take part: `rows` is as many as that may be. Where there is nothing to win by chance,
+ * there may be by order (objects that died together lay together): a search costs no mapping. */
 static RowPlan plan(void) {
   const MeshRows *r = &pass.rows;
   pass.budget = mesh_map_budget(pass.c, &r->lone, r->unsettled);
   const RowPlan lone = mesh_plan_rows(&r->lone, &pass.budget, pass.run_max);
   const RowPlan bound = mesh_plan_rows(&r->bound, &pass.budget, pass.run_max);
-  RowPlan best = lone;
-  if (bound.gain > lone.gain) best = (RowPlan){.run = bound.run, .gain = bound.gain};
+  RowPlan best = bound.gain > lone.gain ? (RowPlan){.run = bound.run, .gain = bound.gain} : lone;
+  const double least = pass.unsettled_too ? 0 : (double)bytes_to_pages(MESH_GAIN_MIN / 4);
+  if (best.gain <= least) best = (RowPlan){.run = 1, .rows = pass.budget.maps >= r->lone.spans ? r->lone.spans : 0};
   best.rows += r->bound.spans / best.run;
   return best;
 }
@@ -204,10 +206,8 @@ static void counted(void) {
     return;
   }
   const RowPlan p = plan();
-  const double least = pass.unsettled_too ? 0 : (double)bytes_to_pages(MESH_GAIN_MIN / 4);
   pass.mixed = p.mixed;
-  const bool worth = p.rows >= 2 && p.gain > least && pass.budget.maps >= MAPS_WORTH && !too_early();
-  if (!worth || !begin_list(p.run, p.rows)) finish(now_ms);
+  if (p.rows < 2 || pass.budget.maps < MAPS_WORTH || too_early() || !begin_list(p.run, p.rows)) finish(now_ms);
 }
 
 static void count(void) {
