@@ -17,10 +17,10 @@
 
 enum { TARGETS = 3, WORDS = 40, LIFE_MS = 200, STACK = 1 << 16 };
 
-/* A thread's words; only handlers on this thread store into them. */
+/* A thread's words; only handlers on this thread store into them, at any time while it is ready. */
 static _Thread_local struct {
   volatile uint64_t *word[WORDS];
-  uint64_t stored;
+  volatile uint64_t stored;
   volatile sig_atomic_t ready;
 } mine;
 
@@ -68,7 +68,9 @@ static void *be_target(void *argument) {
     }
   mine.ready = 0;
   for (int i = 0; i < WORDS; i++)
-    if (*mine.word[i] != mine.stored) fail("a handler's store into %p is gone", (void *)mine.word[i]);
+    if (*mine.word[i] != mine.stored)
+      fail("%p is %llu, and handlers stored %llu", (void *)mine.word[i], (unsigned long long)*mine.word[i],
+           (unsigned long long)mine.stored);
   sparse_free(&s);
   return NULL;
 }
