@@ -5,9 +5,9 @@
 #include "mesh_apply.h"
 #include "options.h"
 
-/* Pages: with fewer than the highest price to win, nothing is worth a mapping any more. */
-#define PRICE_MAX 256.0
+/* The price goes up in steps until few enough mappings are asked for, or none at all: no row has so many pages. */
 #define PRICE_STEP 1.25
+#define PRICE_MAX 256.0 /* pages */
 
 bool class_meshes(unsigned c) {
   const SizeClass *sc = &size_classes[c];

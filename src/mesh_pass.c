@@ -150,7 +150,7 @@ static MeshProgress choose_renewal(uint32_t now_ms, MeshProgress progress) {
 }
 
 static bool may_start(unsigned c) {
-  return (class_meshes(c) || class_trims(c)) && mesh_worth_while(c) > 0 && (class_trims(c) || arena_mesh_open());
+  return (class_meshes(c) || class_trims(c)) && mesh_worth_while(c) && (class_trims(c) || arena_mesh_open());
 }
 
 /* Starts a pass over the next class with something to gain. */

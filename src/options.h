@@ -23,7 +23,7 @@ typedef struct Options {
   uint32_t purge_delay_ms; /* MESH_PURGE_MS: how long dirty pages wait for reuse */
   BarrierKind barrier;     /* MESH_BARRIER: auto by default, off turns meshing off */
   uint32_t period_ms;      /* MESH_PERIOD_MS: least time between mesh passes; 0 turns meshing off */
-  size_t max_maps;         /* MESH_MAX_MAPS: kernel mappings meshing may use; 0: 7/8 of vm.max_map_count */
+  size_t max_maps;         /* MESH_MAX_MAPS: kernel mappings meshing may use; 0: see maps_limit in mesh_gain.c */
   bool background;         /* MESH_BACKGROUND_THREAD=1: a thread of our own does the meshing */
 } Options;
 
