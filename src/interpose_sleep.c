@@ -312,7 +312,7 @@ EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *t,
     return clock_nanosleep_published(clock, flags, t, left);
   if (flags == 0) return idle_sleep(from_timespec(t), left);
   const uint64_t until = from_timespec(t), now = os_now_ns();
-  return until > now ? idle_sleep(until - now, NULL) : 0;
+  return until > now ? idle_sleep(until - now, NULL) : clock_nanosleep_published(clock, flags, t, left);
 }
 
 /* libc's own calls do not come by here. */
