@@ -333,7 +333,7 @@ static void mark_stale(uint32_t page, uint32_t pages) {
 
 /* The window is left to be unmapped later, without haste, if the child need not do that too. */
 static void close_file(bool have_file) {
-  if (have_file) os_fd_close(mesh.fd);
+  if (have_file) os_close(mesh.fd);
   os_unmap(mesh.busy, busy_bytes());
   if (os_keep_from_child(mesh.window, mesh.size)) {
     mesh.old_window = mesh.window;

@@ -5,7 +5,6 @@
 static struct {
   uint64_t *seams;   /* (A) one bit for each page that a seam is before; NULL before the first meshing */
   size_t boundaries; /* (A) places in the arena where one mapping ends and the next begins */
-  uint32_t born;     /* (A) pages that were there when the process was forked */
 } maps;
 
 bool map_count_open(void) {
@@ -53,15 +52,19 @@ static size_t boundaries_of(uint32_t page, uint32_t pages) {
   return n;
 }
 
-/* Fresh memory joins the anonymous memory before it, or else that behind it, and joins both to each other if
- * they and what stood between them were one before. */
+/* Anonymous memory meets anonymous memory there, and the kernel keeps them apart. Where other memory is on one
+ * side, that is a boundary without a seam, and there is none at the end of what is in use. */
+static bool is_seam(uint32_t page) {
+  if (page >= arena.committed || map_count_file_page(page - 1) != 0 || map_count_file_page(page) != 0) return false;
+  return !os_is_one_mapping(page_address(page - 1), pages_to_bytes(2), page_address(arena.pages_reserved - 1));
+}
+
+/* Fresh memory may have joined what is on either side, or both to each other: the kernel knows. */
 static void renew_seams(uint32_t page, uint32_t pages) {
   const uint32_t end = page + pages;
-  bool left = map_count_file_page(page - 1) == 0, right = map_count_file_page(end) == 0;
-  bool apart = bitmap_next(maps.seams, end + 1, page) <= end, alone = (!left && !right) || page < maps.born;
   for (size_t p = page; p < end; p = bitmap_next(maps.seams, end, p + 1)) set_seam((uint32_t)p, false);
-  set_seam(page, alone || (!left && apart));
-  set_seam(end, alone || (left && apart));
+  set_seam(page, is_seam(page));
+  set_seam(end, is_seam(end));
 }
 
 void map_count_set_frame(uint32_t page, uint32_t pages, uint32_t frame) {
@@ -90,10 +93,10 @@ void map_count_apart(void) {
 
 void map_count_forked(void) {
   if (maps.seams == NULL) return;
-  maps.born = arena.committed;
-  maps.boundaries -= boundary(maps.born);
-  set_seam(maps.born, true);
-  maps.boundaries += boundary(maps.born);
+  const uint32_t page = arena.committed; /* what is committed from here on */
+  maps.boundaries -= boundary(page);
+  set_seam(page, true);
+  maps.boundaries += boundary(page);
 }
 
 size_t map_count(void) { return 1 + maps.boundaries + 2 * (size_t)load_relaxed(&arena.moved_blocks); }

@@ -4,7 +4,7 @@
  * not neighbours in the file, and at seams: anonymous memory that was mapped anew between two mappings of a
  * file is a mapping of its own once it was stored to, and stays one when its neighbours are anonymous again,
  * because the kernel keeps track of such pages (anon_vma) for each mapping. A seam ends when the memory on both
- * sides of it is mapped anew as one. Where pages may or may not have been stored to, they are taken to have been.
+ * sides of it is mapped anew as one. The kernel is asked whether there is one when memory beside it is mapped anew.
  *
  * All functions but one are called under the arena lock (A), and the pages of a span have one frame (see MiniHeap). */
 #ifndef MESH_MAP_COUNT_H

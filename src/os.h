@@ -53,6 +53,9 @@ bool os_map_private(int fd, size_t offset, size_t size, void *addr);
 /* So much private memory may stand in the place of what is mapped now: limits and the system's strictness
  * allow it. */
 bool os_private_allowed(size_t size);
+/* The kernel has this memory, two pages or more, in one mapping. `behind` is an address behind it at which
+ * something is mapped. False, too, if the kernel does not tell. Changes nothing. */
+bool os_is_one_mapping(void *addr, size_t size, void *behind);
 /* Moves private memory from `from`, one mapping, to `to`. */
 bool os_replace(void *from, size_t size, void *to);
 /* A page that reads `*page == 1` in this process and 0 in a child that no fork handler prepared. NULL
@@ -75,8 +78,7 @@ void os_uffd_wake(int fd, void *addr, size_t size);
 bool os_uffd_is_open(int fd);
 void os_close(int fd);
 
-void os_fd_close(int fd);
-/* A child made by fork will not have the memory. */
+/* A child made by fork will not have the memory. False where the kernel cannot. */
 bool os_keep_from_child(void *addr, size_t size);
 /* Duplicates a descriptor of ours to another number and leaves the old one to be closed; -1 if the system
  * will not. */

@@ -220,8 +220,6 @@ void *os_window_open(size_t size, int *fd) {
   return window;
 }
 
-void os_fd_close(int fd) { raw_syscall(SYS_close, fd); }
-
 bool os_keep_from_child(void *addr, size_t size) { return advise(addr, size, MADV_DONTFORK); }
 
 bool os_alias(void *window, size_t size, void *addr) {
@@ -262,6 +260,16 @@ bool os_replace(void *from, size_t size, void *to) {
   void *p = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
   errno = saved;
   return p == to;
+}
+
+/* Asks for it to grow in place over what is mapped behind it, which is refused with ENOMEM; but memory in more than
+ * one mapping, which mremap does not take, is refused with EFAULT before that is looked at. */
+bool os_is_one_mapping(void *addr, size_t size, void *behind) {
+  int saved = errno;
+  size_t more = (size_t)((char *)behind - (char *)addr) + os_page_size();
+  bool one = mremap(addr, size, more, 0, NULL) == MAP_FAILED && errno == ENOMEM;
+  errno = saved;
+  return one;
 }
 
 uint32_t *os_wiped_on_fork(void) {

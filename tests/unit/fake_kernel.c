@@ -21,6 +21,7 @@ const char *const kernel_call_names[KERNEL_CALLS] = {
     [MAP_FILE_CALL] = "private mmap of the file",
     [ALIAS_CALL] = "mremap of the window",
     [REPLACE_CALL] = "mremap of memory",
+    [ASK_CALL] = "mremap in place",
     [PROTECT_CALL] = "mprotect to read-only",
     [MAKE_WRITABLE_CALL] = "mprotect to writable",
     [UFFD_OPEN_CALL] = "userfaultfd",
@@ -45,6 +46,7 @@ const char *const kernel_call_names[KERNEL_CALLS] = {
 
 static int error_of(KernelCall call) {
   switch (call) {
+    case ASK_CALL: return EPERM;
     case MEMFD_CALL:
     case UFFD_OPEN_CALL: return ENFILE;
     case DUP_CALL:
@@ -171,7 +173,7 @@ void *fake_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offs
 }
 
 void *fake_mremap(void *from, size_t from_size, size_t to_size, int flags, void *to) {
-  KernelCall call = from_size == 0 ? ALIAS_CALL : REPLACE_CALL;
+  KernelCall call = from_size == 0 ? ALIAS_CALL : flags == 0 ? ASK_CALL : REPLACE_CALL;
   if (!fails(call)) return mremap(from, from_size, to_size, flags, to);
   errno = error_of(call);
   return MAP_FAILED;
