@@ -1,14 +1,14 @@
-/* ClassHeap: what the GlobalHeap keeps for one size class, under one lock (S): its spans in lists by
- * occupancy, and the depot. */
+/* ClassHeap: what the GlobalHeap keeps for one size class, under one lock (S): its spans, in lists by
+ * occupancy. */
 #ifndef MESH_CLASS_HEAP_H
 #define MESH_CLASS_HEAP_H
 
 #include "arena.h"
-#include "magazine.h"
 
 typedef struct ClassHeap {
   _Alignas(CACHE_LINE) Lock lock;   /* (S) is this lock */
-  uint32_t bin[SPAN_BINS];          /* (S) lists of partial spans, by occupancy; 0 ends */
+  uint32_t bin[THREAD_SHARDS][SPAN_BINS]; /* (S) lists of partial spans, by shard and occupancy; 0 ends */
+  uint64_t occupied;                /* (S) which of these are not empty */
   bool fresh_idle;                  /* (S) no fresh span was used since the last tick */
   uint32_t spans;                   /* (S) */
   uint32_t members;                 /* (S) spans that share another's frame: each releases its own pages */
@@ -17,18 +17,14 @@ typedef struct ClassHeap {
   uint64_t span_allocs, span_frees; /* (S) since the start */
   uint64_t trimmed_pages;           /* (S) pages without a live slot that were purged from partial spans */
 
-  Magazine *full;                   /* (S) the depot: full-size magazines with slots ... */
-  _Atomic uint32_t full_count;      /* (S), read by all as a hint */
-  uint32_t full_low;                /* (S) fewest of them since the last tick: those have not moved */
-  Magazine *vacant;                 /* (S) ... and without */
-  uint32_t vacant_count;            /* (S) */
-  uint64_t cached;                  /* (S) slots in the full magazines */
-
   uint32_t mesh_after;              /* (mesh lock) os_now_ms before which no pass is worth while */
   uint32_t mesh_wait;               /* (mesh lock) ms; doubles when a pass releases little */
 } ClassHeap;
 
 extern ClassHeap class_heaps[CLASS_END];
+
+/* The shard of the calling thread. */
+extern _Thread_local unsigned thread_shard __attribute__((tls_model("initial-exec")));
 
 /* Pages that mesh groups share at present and would have of their own otherwise. */
 extern _Atomic size_t mesh_pages_released;
@@ -42,13 +38,16 @@ void class_heaps_init(void);
  * handler of SIGABRT may allocate. */
 _Noreturn void class_heap_misuse(ClassHeap *h, const char *what, const void *address);
 
-/* Span lists. `mh` is the head of `page`. */
+/* Span lists. `mh` is the head of `page`. A span goes into a list of the calling thread's shard, and stays in it while its
+ * bin does not change. */
 void bin_insert(ClassHeap *h, uint32_t page, MiniHeap *mh, uint8_t bin);
 /* From the list it is in, if it is in one. */
 void bin_remove(ClassHeap *h, MiniHeap *mh);
 /* Into the list that its occupancy asks for. */
 void rebin(ClassHeap *h, uint32_t page, MiniHeap *mh);
-/* The fullest partial span, or a fresh one, or 0. */
+/* The fullest partial span of the calling thread's shard, or another's, or a fresh one, or 0. */
 uint32_t fullest_partial(const ClassHeap *h);
+/* A fresh span, or 0. */
+uint32_t fresh_span(const ClassHeap *h);
 
 #endif

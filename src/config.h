@@ -42,6 +42,10 @@ enum {
   MAGAZINE_MIN = 30,
   MAGAZINE_MAX = 510,
 
+  /* Threads are dealt to so many shards, which keep what their threads freed apart from the others' as long as there is
+   * enough of it: memory stays in the caches of the processor that used it. */
+  THREAD_SHARDS = 4,
+
   CACHE_LINE = 64,
 };
 

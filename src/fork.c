@@ -13,14 +13,15 @@
 #include "segv.h"
 #include "thread_local_heap.h"
 
-enum { LOCK_COUNT = 2 + CLASS_END + 2 };
+enum { CLASSES_BEHIND = 2 + CLASS_END, DEPOT_BEHIND = CLASSES_BEHIND + DEPOT_LOCKS, LOCK_COUNT = DEPOT_BEHIND + 2 };
 
 /* The i-th lock in rank order. */
 static Lock *lock_table(unsigned i) {
   if (i == 0) return thread_heaps_lock();
   if (i == 1) return mesh_lock();
-  if (i < 2 + CLASS_END) return &class_heaps[i - 2].lock;
-  return i == 2 + CLASS_END ? &arena.lock : meta_lock();
+  if (i < CLASSES_BEHIND) return &class_heaps[i - 2].lock;
+  if (i < DEPOT_BEHIND) return depot_lock(i - CLASSES_BEHIND);
+  return i == DEPOT_BEHIND ? &arena.lock : meta_lock();
 }
 
 bool fork_possible(void) { return locks_held > 0 || arena_mesh_can_fork(); }

@@ -1,6 +1,7 @@
 #include "global_heap.h"
 
 #include "group_drain.h"
+#include "meta.h"
 #include "options.h"
 #include "os.h"
 #include "pin.h"
@@ -8,7 +9,6 @@
 
 enum { TICK_MS = 50, DRAIN_BATCH = 32, PREFETCH_AHEAD = 8 };
 
-static _Atomic size_t depot_bytes;   /* (~) in full magazines, over all classes */
 static _Atomic uint32_t last_tick;   /* (~) os_now_ms */
 
 /* -------------------------------------------------------------------------------------- refill */
@@ -97,20 +97,17 @@ static void free_empty_spans(ClassHeap *h, EmptySpans *empty, size_t span_pages)
   empty->count = 0;
 }
 
-static void drain_slot(ClassHeap *h, const SizeClass *sc, void *slot, uint32_t now_ms, EmptySpans *empty) {
-  uint32_t page = span_head(slot);
-  MiniHeap *mh = miniheap_of(page);
-  size_t offset = (size_t)((char *)slot - page_address(page));
+/* The number of a slot that lies in the span at `base`, and is live if the program makes no mistake. */
+static uint32_t live_slot_index(ClassHeap *h, const SizeClass *sc, const MiniHeap *mh, const char *base, const void *slot) {
+  size_t offset = (size_t)((const char *)slot - base);
   uint32_t i = slot_index(sc, offset);
   if (UNLIKELY(i * (size_t)sc->size != offset || i >= sc->slots)) class_heap_misuse(h, "invalid free of", slot);
   if (UNLIKELY(!bitmap_get(mh->bitmap, i))) class_heap_misuse(h, "double free of", slot);
-  mh->stamp = now_ms;
-  if (UNLIKELY(mh->frame != 0)) {
-    group_drain(h, page, i, now_ms);
-    return;
-  }
-  bitmap_clear(mh->bitmap, i);
-  if (--mh->live > 0) {
+  return i;
+}
+
+static void note_drained(ClassHeap *h, const SizeClass *sc, uint32_t page, MiniHeap *mh, EmptySpans *empty) {
+  if (mh->live > 0) {
     rebin(h, page, mh);
     return;
   }
@@ -121,16 +118,37 @@ static void drain_slot(ClassHeap *h, const SizeClass *sc, void *slot, uint32_t n
   if (empty->count == DRAIN_BATCH) free_empty_spans(h, empty, sc->span_pages);
 }
 
+/* Drains the first slot and those that follow it from the same span; returns how many. */
+static size_t drain_run(ClassHeap *h, const SizeClass *sc, void *const *slots, size_t count, uint32_t now_ms,
+                        EmptySpans *empty) {
+  const uint32_t page = span_head(slots[0]);
+  const size_t span_bytes = pages_to_bytes(sc->span_pages);
+  const char *base = page_address(page);
+  MiniHeap *mh = miniheap_of(page);
+  mh->stamp = now_ms;
+  if (UNLIKELY(mh->frame != 0)) {
+    group_drain(h, page, live_slot_index(h, sc, mh, base, slots[0]), now_ms);
+    return 1;
+  }
+  size_t n = 0;
+  do {
+    bitmap_clear(mh->bitmap, live_slot_index(h, sc, mh, base, slots[n]));
+    mh->live--;
+  } while (++n < count && (size_t)((char *)slots[n] - base) < span_bytes);
+  note_drained(h, sc, page, mh, empty);
+  return n;
+}
+
 static void drain_locked(ClassHeap *h, unsigned c, void *const *slots, size_t count) {
   const SizeClass *sc = &size_classes[c];
   const uint32_t now_ms = os_now_ms();
   EmptySpans empty;
   empty.count = 0;
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < count;) {
     if (i + PREFETCH_AHEAD < count) __builtin_prefetch(miniheap_of(page_of(slots[i + PREFETCH_AHEAD])), 1);
     /* A span given back earlier in this batch, and its slot once more: no longer of this class. */
     if (UNLIKELY(class_at(slots[i]) != c)) class_heap_misuse(h, "double free of", slots[i]);
-    drain_slot(h, sc, slots[i], now_ms, &empty);
+    i += drain_run(h, sc, slots + i, count - i, now_ms, &empty);
   }
   free_empty_spans(h, &empty, sc->span_pages);
   store_relaxed(&h->live, load_relaxed(&h->live) - count);
@@ -145,92 +163,25 @@ void global_heap_drain(unsigned c, void *const *slots, size_t count) {
 
 /* --------------------------------------------------------------------------------------- depot */
 
-/* As many empty magazines a class keeps; the rest go back to the metadata allocator. */
-enum { VACANT_MAX = 4 };
-
-static void put_vacant(ClassHeap *h, Magazine *m) {
-  m->count = 0;
-  if (h->vacant_count >= VACANT_MAX) {
-    magazine_delete(m);
-    return;
-  }
-  m->next = h->vacant;
-  h->vacant = m;
-  h->vacant_count++;
-}
-
-static Magazine *take_vacant(ClassHeap *h) {
-  Magazine *m = h->vacant;
-  if (m == NULL) return NULL;
-  h->vacant = m->next;
-  h->vacant_count--;
-  return m;
-}
-
-static Magazine *take_full(ClassHeap *h, size_t slot_size) {
-  Magazine *m = h->full;
-  if (m == NULL) return NULL;
-  h->full = m->next;
-  uint32_t left = load_relaxed(&h->full_count) - 1;
-  store_relaxed(&h->full_count, left);
-  if (left < h->full_low) h->full_low = left;
-  h->cached -= m->count;
-  sub_relaxed(&depot_bytes, m->count * slot_size);
-  return m;
-}
-
-Magazine *depot_take_full(unsigned c, Magazine *empty) {
-  ClassHeap *h = &class_heaps[c];
-  if (load_relaxed(&h->full_count) == 0) return NULL; /* a hint: refill takes the lock anyway */
-  lock_acquire(&h->lock);
-  Magazine *m = take_full(h, size_classes[c].size);
-  if (m != NULL && empty != NULL) put_vacant(h, empty);
-  lock_release(&h->lock);
-  return m;
-}
-
-static bool depot_has_room(size_t bytes) {
-  return load_relaxed(&depot_bytes) + bytes <= max_size(DEPOT_KEEP_MIN, arena_used_bytes() / DEPOT_SHARE);
-}
-
 Magazine *depot_put_full(unsigned c, Magazine *full) {
-  ClassHeap *h = &class_heaps[c];
-  size_t bytes = (size_t)full->count * size_classes[c].size;
-  Magazine *empty;
-  lock_acquire(&h->lock);
-  if (depot_has_room(bytes)) {
-    full->next = h->full;
-    h->full = full;
-    store_relaxed(&h->full_count, load_relaxed(&h->full_count) + 1);
-    h->cached += full->count;
-    add_relaxed(&depot_bytes, bytes);
-    empty = take_vacant(h);
-  } else {
-    drain_locked(h, c, full->slots, full->count);
+  Magazine *empty = NULL;
+  if (!depot_put(c, full, &empty)) {
+    global_heap_drain(c, full->slots, full->count);
     full->count = 0;
-    empty = full;
+    return full;
   }
-  lock_release(&h->lock);
   return empty != NULL ? empty : magazine_new(full->capacity);
 }
 
-static void drain_magazines(unsigned c, uint32_t count) {
-  ClassHeap *h = &class_heaps[c];
-  for (; count > 0; count--) {
-    Magazine *m = take_full(h, size_classes[c].size);
-    if (m == NULL) return;
-    drain_locked(h, c, m->slots, m->count);
-    put_vacant(h, m);
-  }
+static void drain_magazine(unsigned c, Magazine *m) {
+  global_heap_drain(c, m->slots, m->count);
+  magazine_delete(m);
 }
 
 bool depot_drain_some(unsigned c, uint32_t count) {
-  ClassHeap *h = &class_heaps[c];
-  lock_acquire(&h->lock);
-  bool any = h->full != NULL;
-  drain_magazines(c, count);
-  lock_release(&h->lock);
-  return any;
+  Magazine *m = NULL;
+  for (; count > 0 && (m = depot_take(c, NULL)) != NULL; count--) drain_magazine(c, m);
+  return m != NULL;
 }
 
 void depot_drain_all(void) {
@@ -245,8 +196,7 @@ void depot_drain_all(void) {
 static void free_idle_fresh(ClassHeap *h, unsigned c) {
   EmptySpans empty;
   empty.count = 0;
-  while (h->fresh_idle && h->bin[BIN_FRESH] != 0) {
-    uint32_t page = h->bin[BIN_FRESH];
+  for (uint32_t page; h->fresh_idle && (page = fresh_span(h)) != 0;) {
     bin_remove(h, miniheap_of(page));
     empty.page[empty.count++] = page;
     if (empty.count == DRAIN_BATCH) free_empty_spans(h, &empty, size_classes[c].span_pages);
@@ -265,9 +215,9 @@ void global_heap_free_fresh(void) {
 }
 
 /* Drains the magazines that nobody took since the last tick. */
-static void drain_unmoved(ClassHeap *h, unsigned c) {
-  drain_magazines(c, h->full_low);
-  h->full_low = load_relaxed(&h->full_count);
+static void drain_unmoved(unsigned c) {
+  for (Magazine *m; (m = depot_take_unmoved(c)) != NULL;) drain_magazine(c, m);
+  depot_mark(c);
 }
 
 void global_heap_tick(uint32_t now_ms) {
@@ -275,10 +225,11 @@ void global_heap_tick(uint32_t now_ms) {
   if (now_ms - last < TICK_MS || !cas_relaxed(&last_tick, &last, now_ms)) return;
   for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) {
     ClassHeap *h = &class_heaps[c];
+    drain_unmoved(c);
     if (!lock_try(&h->lock)) continue; /* in use: not idle */
-    drain_unmoved(h, c);
     free_idle_fresh(h, c);
     lock_release(&h->lock);
   }
+  meta_purge();
   arena_purge(now_ms, options.purge_delay_ms, arena_dirty_limit());
 }

@@ -1,9 +1,10 @@
-/* GlobalHeap: for each size class the MiniHeaps by occupancy and the depot of magazines, under one lock.
+/* GlobalHeap: for each size class the MiniHeaps by occupancy, and the depot of magazines.
  * It refills and drains the ShuffleVectors of threads; what it needs more it takes from the arena. */
 #ifndef MESH_GLOBAL_HEAP_H
 #define MESH_GLOBAL_HEAP_H
 
 #include "class_heap.h"
+#include "depot.h"
 
 /* Takes at least one and up to `room` free slots of class `c`, stopping at the first span after which
  * there are `want`, or as many as suit what is live of the class (REFILL_SHARE), and stores them at `out`,
@@ -17,9 +18,6 @@ bool global_heap_make_span(uint32_t page, unsigned c);
  * slot: a double free, or a free of a pointer that malloc did not return. */
 void global_heap_drain(unsigned c, void *const *slots, size_t count);
 
-/* Exchanges an empty full-size magazine for a full one; NULL (and `empty` stays the caller's) if the
- * depot has none. */
-Magazine *depot_take_full(unsigned c, Magazine *empty);
 /* Hands a full magazine in; returns an empty one, or NULL when the system has no memory. Either way the
  * slots are no longer the caller's. The magazine returned may be the one handed in. */
 Magazine *depot_put_full(unsigned c, Magazine *full);

@@ -15,6 +15,7 @@ static bool init_locked(void) {
   options_read();
   if (!arena_init()) return false;
   class_heaps_init();
+  depot_init();
   store_release(&init_done, true);
   return true;
 }

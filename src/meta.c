@@ -19,14 +19,15 @@ typedef struct PurgedBlocks {
 } PurgedBlocks;
 _Static_assert(sizeof(PurgedBlocks) == PURGED_SIZE, "a block of its own kind");
 
-/* So many free blocks of that size keep their page. */
-enum { UNPURGED_MAX = 32 };
+/* So many free blocks of that size keep their page, however long nobody takes them. */
+enum { UNPURGED_KEEP = 8 };
 
 static struct {
   Lock lock;
   char *bump, *end;                         /* (lock) what is left of the newest chunk */
   FreeBlock *free_list[META_MAX_SHIFT + 1]; /* (lock) by binary logarithm of the size */
-  size_t unpurged;                          /* (lock) blocks in the list of PURGED_SHIFT */
+  size_t unpurged;                          /* (lock) blocks in the list of PURGED_SHIFT ... */
+  size_t unpurged_low;                      /* (lock) ... and fewest of them since the last meta_purge */
   PurgedBlocks *purged;                     /* (lock) */
   _Atomic size_t resident;                  /* (~) bytes taken from the system and not given back */
 } meta = {.lock = LOCK_INIT(RANK_META)};
@@ -57,7 +58,9 @@ static void *take_free(unsigned shift) {
   FreeBlock *block = meta.free_list[shift];
   if (block == NULL) return NULL;
   meta.free_list[shift] = block->next;
-  if (shift == PURGED_SHIFT) meta.unpurged--;
+  if (shift != PURGED_SHIFT) return block;
+  meta.unpurged--;
+  meta.unpurged_low = min_size(meta.unpurged_low, meta.unpurged);
   return block;
 }
 
@@ -83,9 +86,22 @@ void *meta_alloc(size_t size) {
   return block;
 }
 
+static void put_free(void *block, unsigned shift) {
+  FreeBlock *b = block;
+  b->next = meta.free_list[shift];
+  meta.free_list[shift] = b;
+  meta.unpurged += shift == PURGED_SHIFT;
+}
+
+void meta_free(void *block, size_t size) {
+  lock_acquire(&meta.lock);
+  put_free(block, shift_for(size));
+  lock_release(&meta.lock);
+}
+
 static void put_purged(void *block) {
   PurgedBlocks *p = meta.purged;
-  if (p == NULL || p->count == PURGED_MAX || !os_purge(block, PURGED_SIZE)) {
+  if (p == NULL || p->count == PURGED_MAX) {
     PurgedBlocks *first = block;
     first->next = p;
     first->count = 0;
@@ -96,18 +112,30 @@ static void put_purged(void *block) {
   p->block[p->count++] = block;
 }
 
-void meta_free(void *block, size_t size) {
-  unsigned shift = shift_for(size);
-  FreeBlock *b = block;
+static void *take_unused(void) {
   lock_acquire(&meta.lock);
-  if (shift == PURGED_SHIFT && meta.unpurged >= UNPURGED_MAX) {
-    put_purged(block);
-  } else {
-    b->next = meta.free_list[shift];
-    meta.free_list[shift] = b;
-    meta.unpurged += shift == PURGED_SHIFT;
+  void *block = NULL;
+  if (meta.unpurged_low > UNPURGED_KEEP) {
+    meta.unpurged_low--;
+    block = take_free(PURGED_SHIFT);
   }
+  if (block == NULL) meta.unpurged_low = meta.unpurged;
   lock_release(&meta.lock);
+  return block;
+}
+
+/* Without the lock while the system works. */
+void meta_purge(void) {
+  for (void *block; (block = take_unused()) != NULL;) {
+    bool purged = os_purge(block, PURGED_SIZE);
+    lock_acquire(&meta.lock);
+    if (purged)
+      put_purged(block);
+    else
+      put_free(block, PURGED_SHIFT);
+    lock_release(&meta.lock);
+    if (!purged) return;
+  }
 }
 
 size_t meta_resident(void) { return load_relaxed(&meta.resident); }

@@ -1,5 +1,5 @@
 /* The metadata allocator: thread heaps and magazines. Blocks are powers of two, kept for reuse by
- * size; of the larger ones, full-size magazines, only some keep their pages while they are free. */
+ * size; the larger ones, full-size magazines, give their pages back when nobody wants them for a while. */
 #ifndef MESH_META_H
 #define MESH_META_H
 
@@ -11,6 +11,8 @@ enum { META_MIN_SHIFT = 6, META_MAX_SHIFT = 16 };
 void *meta_alloc(size_t size);
 /* `size` as given to meta_alloc. */
 void meta_free(void *block, size_t size);
+/* Called now and then: gives back the pages of blocks that were free since the last time. */
+void meta_purge(void);
 /* For fork. */
 struct Lock *meta_lock(void);
 /* Bytes taken from the system and not given back. */

@@ -24,11 +24,9 @@
 #include "size_class.h"
 
 enum {
-  /* Partial spans are kept by occupancy, in eighths, so that refill finds the fullest without a scan. */
-  OCCUPANCY_BINS = 8,
   BIN_FRESH = OCCUPANCY_BINS, /* made ahead of need, no slot taken yet */
   SPAN_BINS,
-  BIN_NONE = 255, /* in no list */
+  BIN_NONE = 15, /* in no list */
 };
 
 typedef struct MiniHeap {
@@ -38,7 +36,8 @@ typedef struct MiniHeap {
   uint8_t offset;       /* (C while a span) pages from the head; 0 in the head itself */
   uint8_t trimmed;      /* (S) pages without a live slot that were purged since the last refill */
   uint8_t size_class;   /* (C while a span) */
-  uint8_t bin;          /* (S) list it is in, or BIN_NONE */
+  uint8_t bin : 4;      /* (S) list it is in, or BIN_NONE, ... */
+  uint8_t shard : 4;    /* (S) ... and whose */
   uint16_t live;        /* (S) bits set */
   uint16_t slots;       /* (C while a span) */
   uint32_t stamp;       /* (S) os_now_ms of the last drain into it; 0 if none since it was trimmed */
@@ -89,7 +88,7 @@ size_t miniheap_take(MiniHeap *mh, char *base, void **out, size_t room, Rng *rng
 
 /* The list a head belongs in by its occupancy; BIN_NONE if full. */
 static inline uint8_t miniheap_bin(const MiniHeap *mh) {
-  return mh->live == mh->slots ? BIN_NONE : (uint8_t)((uint32_t)mh->live * OCCUPANCY_BINS / mh->slots);
+  return mh->live == mh->slots ? BIN_NONE : (uint8_t)(mh->live * size_classes[mh->size_class].bin_factor >> BIN_SHIFT);
 }
 
 /* Debug builds: bits, counts and class agree. */

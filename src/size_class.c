@@ -34,6 +34,7 @@ static void init_class(unsigned c, uint32_t size, size_t page_size) {
   sc->span_pages = shortest_span(size, page_size);
   sc->slots = (uint32_t)(sc->span_pages * page_size / size);
   sc->capacity = magazine_capacity(size);
+  sc->bin_factor = (OCCUPANCY_BINS << BIN_SHIFT) / sc->slots;
 }
 
 void size_classes_init(size_t page_size) {

@@ -19,6 +19,12 @@ enum {
   CLASS_LARGE_TAIL,                                    /* its other pages */
   CLASS_MAP_VALUES,
 };
+
+enum {
+  /* Partial spans are kept by occupancy, in eighths, so that refill finds the fullest without a scan. */
+  OCCUPANCY_BINS = 8,
+  BIN_SHIFT = 16,
+};
 _Static_assert(PINNED_ALIGN << (CLASS_PINNED_COUNT - 1) == SMALL_MAX, "pinned classes end at SMALL_MAX");
 _Static_assert(CLASS_MAP_VALUES <= 256, "a class fits a byte of the class map");
 
@@ -28,6 +34,7 @@ typedef struct SizeClass {
   uint32_t span_pages; /* (C) */
   uint32_t slots;      /* (C) slots of a span */
   uint32_t capacity;   /* (C) slots of a full-size magazine */
+  uint32_t bin_factor; /* (C) floor(OCCUPANCY_BINS << BIN_SHIFT / slots), for miniheap_bin */
 } SizeClass;
 
 extern SizeClass size_classes[CLASS_END];

@@ -9,9 +9,9 @@
 static void add_class(HeapStats *s, unsigned c) {
   ClassHeap *h = &class_heaps[c];
   const SizeClass *sc = &size_classes[c];
-  size_t in_threads = thread_heaps_cached(c);
+  size_t in_caches = thread_heaps_cached(c) + depot_cached(c);
   lock_acquire(&h->lock);
-  size_t taken = h->live, cached = min_size(taken, in_threads + h->cached);
+  size_t taken = h->live, cached = min_size(taken, in_caches);
   size_t span_bytes = pages_to_bytes(sc->span_pages), physical = h->spans - h->members;
   s->live_bytes += (taken - cached) * sc->size;
   s->cached_bytes += cached * sc->size;

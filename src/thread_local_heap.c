@@ -31,6 +31,7 @@ static struct {
   ThreadLocalHeap *first; /* (lock) */
   pthread_key_t key;      /* (C) its destructor drains the heap of an exiting thread */
   bool has_key;           /* (lock) */
+  _Atomic uint32_t born;  /* (~) heaps since the start */
 } heaps = {.lock = LOCK_INIT(RANK_HEAPS)};
 
 Lock *thread_heaps_lock(void) { return &heaps.lock; }
@@ -95,6 +96,7 @@ static ThreadLocalHeap *heap_new(void) {
   rng_seed(&heap->rng, options.seed != 0 ? options.seed : os_random());
   for (unsigned c = 0; c < CLASS_MAP_VALUES; c++) heap->refill[c] = REFILL_FIRST;
   heap->last_shrink = os_now_ms();
+  thread_shard = add_relaxed(&heaps.born, 1) % THREAD_SHARDS;
   registry_add(heap);
   thread_heap = heap;
   /* May call calloc, which finds the heap in place. A thread whose destructor cannot be had keeps its
@@ -175,7 +177,7 @@ static void refill(ThreadLocalHeap *heap, unsigned c) {
   const uint32_t full_size = size_classes[c].capacity;
   Magazine *m = shuffle_vector_magazine(v);
   if (m != NULL && m->capacity == full_size) {
-    Magazine *full = depot_take_full(c, m);
+    Magazine *full = depot_take(c, m);
     if (full != NULL) {
       shuffle_vector_load(v, full);
       return;

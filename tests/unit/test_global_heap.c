@@ -121,6 +121,34 @@ TEST(refills_come_from_the_fullest_span) {
   global_heap_drain(c, slots, kept);
 }
 
+/* Two full spans, a slot of each drained by a thread of another shard. */
+TEST(refills_come_from_spans_of_the_own_shard_first) {
+  const unsigned c = size_class_of(1024);
+  const uint32_t slots = size_classes[c].slots;
+  static void *all[MANY];
+  refill_all(c, all, 2 * slots);
+  assert_int_not_equal(span_head(all[0]), span_head(all[slots]));
+  for (unsigned i = 0; i < 2; i++) {
+    thread_shard = 2 + i;
+    global_heap_drain(c, &all[i * slots], 1);
+  }
+  for (unsigned i = 2; i-- > 0;) {
+    thread_shard = 2 + i;
+    void *slot;
+    assert_int_equal(global_heap_refill(c, &slot, 1, 1, &rng), 1);
+    assert_ptr_equal(slot, all[i * slots]);
+  }
+  for (unsigned i = 0; i < 2; i++) {
+    thread_shard = 2 + i;
+    global_heap_drain(c, &all[i * slots], 1);
+  }
+  thread_shard = 0; /* has none of its own */
+  void *both[2];
+  refill_all(c, both, 2);
+  assert_true((both[0] == all[0] && both[1] == all[slots]) || (both[1] == all[0] && both[0] == all[slots]));
+  global_heap_drain(c, all, 2 * slots);
+}
+
 TEST(a_refill_stops_once_it_has_enough) {
   enum { SIZE = 64 };
   const unsigned c = size_class_of(SIZE);
@@ -209,7 +237,7 @@ static Magazine *full_magazine(unsigned c) {
 
 TEST(the_depot_exchanges_magazines_whole) {
   const unsigned c = size_class_of(256);
-  assert_null(depot_take_full(c, NULL));
+  assert_null(depot_take(c, NULL));
   Magazine *full = full_magazine(c);
   void *first = full->slots[0];
   uint32_t count = full->count;
@@ -218,27 +246,45 @@ TEST(the_depot_exchanges_magazines_whole) {
   assert_ptr_not_equal(empty, full);
   assert_int_equal(empty->count, 0);
   assert_int_equal(empty->capacity, size_classes[c].capacity);
-  assert_int_equal(class_heaps[c].cached, count);
+  assert_int_equal(depot_cached(c), count);
   assert_int_equal(class_heaps[c].live, count);
 
-  assert_ptr_equal(depot_take_full(c, empty), full);
+  assert_ptr_equal(depot_take(c, empty), full);
   assert_int_equal(full->count, count);
   assert_ptr_equal(full->slots[0], first);
-  assert_int_equal(class_heaps[c].cached, 0);
-  assert_null(depot_take_full(c, NULL));
+  assert_int_equal(depot_cached(c), 0);
+  assert_null(depot_take(c, NULL));
 
   Magazine *vacant = depot_put_full(c, full);
   assert_ptr_equal(vacant, empty); /* handed in a moment ago */
   magazine_delete(vacant);
   depot_drain_all();
   assert_int_equal(class_heaps[c].live, 0);
-  assert_int_equal(class_heaps[c].cached, 0);
-  assert_null(depot_take_full(c, NULL));
+  assert_int_equal(depot_cached(c), 0);
+  assert_null(depot_take(c, NULL));
+}
+
+TEST(a_shard_takes_its_own_magazines_first) {
+  const unsigned c = size_class_of(256);
+  Magazine *full[2] = {full_magazine(c), full_magazine(c)};
+  for (unsigned i = 0; i < 2; i++) {
+    thread_shard = 1 + i;
+    magazine_delete(depot_put_full(c, full[i]));
+  }
+  thread_shard = 1;
+  assert_ptr_equal(depot_take(c, NULL), full[0]);
+  assert_ptr_equal(depot_take(c, NULL), full[1]);
+  assert_null(depot_take(c, NULL));
+  for (unsigned i = 0; i < 2; i++) {
+    global_heap_drain(c, full[i]->slots, full[i]->count);
+    magazine_delete(full[i]);
+  }
+  thread_shard = 0;
 }
 
 static size_t cached_bytes(void) {
   size_t bytes = 0;
-  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) bytes += class_heaps[c].cached * size_classes[c].size;
+  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) bytes += depot_cached(c) * size_classes[c].size;
   return bytes;
 }
 
@@ -278,11 +324,13 @@ int main(void) {
       cmocka_unit_test_teardown(slots_have_the_alignment_of_their_size, nothing_live),
       cmocka_unit_test_teardown(drains_restore_what_was_before, nothing_live),
       cmocka_unit_test_teardown(refills_come_from_the_fullest_span, nothing_live),
+      cmocka_unit_test_teardown(refills_come_from_spans_of_the_own_shard_first, nothing_live),
       cmocka_unit_test_teardown(a_refill_stops_once_it_has_enough, nothing_live),
       cmocka_unit_test_teardown(double_frees_are_reported, nothing_live),
       cmocka_unit_test_teardown(pointers_to_no_slot_are_reported, nothing_live),
       cmocka_unit_test_teardown(the_end_of_a_span_is_no_slot, nothing_live),
       cmocka_unit_test_teardown(the_depot_exchanges_magazines_whole, nothing_live),
+      cmocka_unit_test_teardown(a_shard_takes_its_own_magazines_first, nothing_live),
       cmocka_unit_test_teardown(the_depot_is_bounded_over_all_classes, nothing_live),
   };
   return cmocka_run_group_tests(tests, init, NULL);

@@ -59,10 +59,10 @@ TEST(magazines_that_nobody_takes_are_drained) {
   void *object[4000];
   for (size_t i = 0; i < COUNT(object); i++) object[i] = mesh_malloc(64);
   for (size_t i = 0; i < COUNT(object); i++) mesh_free(object[i]);
-  assert_true(class_heaps[c].cached > 0);
+  assert_true(depot_cached(c) > 0);
   pass(LONG_MS);
   pass(LONG_MS);
-  assert_int_equal(class_heaps[c].cached, 0);
+  assert_int_equal(depot_cached(c), 0);
 }
 
 TEST(a_thread_gives_up_what_it_no_longer_uses) {

@@ -65,12 +65,35 @@ TEST(a_steady_demand_takes_nothing_more_from_the_system) {
   assert_int_equal(meta_resident(), mapped);
 }
 
+TEST(what_nobody_wants_gives_its_pages_back) {
+  void *block[200];
+  meta_purge();
+  size_t before = meta_resident();
+  for (size_t i = 0; i < COUNT(block); i++) block[i] = meta_alloc(4096);
+  for (size_t i = 0; i < COUNT(block); i++) meta_free(block[i], 4096);
+  size_t after = meta_resident();
+  assert_true(after > before);
+  meta_purge(); /* they were wanted a moment ago */
+  assert_int_equal(meta_resident(), after);
+  meta_purge();
+  assert_true(meta_resident() <= after - (COUNT(block) - 16) * 4096);
+  size_t purged = meta_resident();
+  meta_purge();
+  assert_int_equal(meta_resident(), purged);
+
+  for (size_t i = 0; i < COUNT(block); i++) content_fill(block[i] = meta_alloc(4096), 4096, i);
+  for (size_t i = 0; i < COUNT(block); i++) assert_true(content_holds(block[i], 4096, i));
+  assert_true(meta_resident() <= after);
+  for (size_t i = 0; i < COUNT(block); i++) meta_free(block[i], 4096);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(blocks_begin_on_a_cache_line),
       cmocka_unit_test(blocks_are_reused_by_power_of_two),
       cmocka_unit_test(blocks_do_not_overlap),
       cmocka_unit_test(a_steady_demand_takes_nothing_more_from_the_system),
+      cmocka_unit_test(what_nobody_wants_gives_its_pages_back),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
