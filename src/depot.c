@@ -4,23 +4,25 @@
 enum { VACANT_MAX = 4 };
 
 typedef struct Shelf {
-  _Alignas(CACHE_LINE) Lock lock; /* (D) is this lock */
-  Magazine *full;                 /* (D) full-size magazines with slots ... */
-  _Atomic uint32_t full_count;    /* (D), read by all as a hint */
-  uint32_t full_low;              /* (D) fewest of them since the last mark: those have not moved */
-  Magazine *vacant;               /* (D) ... and without */
-  uint32_t vacant_count;          /* (D) */
+  Magazine *full;              /* (D) full-size magazines with slots ... */
+  _Atomic uint32_t full_count; /* (D), read by all as a hint */
+  uint32_t full_low;           /* (D) fewest of them since the last mark: those have not moved */
+  Magazine *vacant;            /* (D) ... and without */
+  uint32_t vacant_count;       /* (D) */
 } Shelf;
 
-/* By shard first: the shelves of a program with one thread share few pages. */
-static Shelf shelves[THREAD_SHARDS][CLASS_END];
+static struct Shard {
+  _Alignas(CACHE_LINE) Lock lock; /* (D) is this lock */
+  Shelf shelf[CLASS_END];
+} shards[THREAD_SHARDS];
+
 static _Atomic size_t depot_bytes; /* (~) in full magazines, over all classes */
 
-Lock *depot_lock(unsigned i) { return &shelves[i / CLASS_END][i % CLASS_END].lock; }
+Lock *depot_lock(unsigned shard) { return &shards[shard].lock; }
 
 void depot_init(void) {
   if (!MESH_DEBUG) return;
-  for (unsigned i = 0; i < DEPOT_LOCKS; i++) depot_lock(i)->rank = RANK_DEPOT + i;
+  for (unsigned i = 0; i < THREAD_SHARDS; i++) shards[i].lock.rank = RANK_DEPOT + i;
 }
 
 static size_t bytes_in(const Magazine *m, unsigned c) { return (size_t)m->count * size_classes[c].size; }
@@ -56,12 +58,13 @@ static Magazine *take_vacant(Shelf *s) {
 
 Magazine *depot_take(unsigned c, Magazine *empty) {
   for (unsigned i = 0; i < THREAD_SHARDS; i++) {
-    Shelf *s = &shelves[(thread_shard + i) % THREAD_SHARDS][c];
+    struct Shard *shard = &shards[(thread_shard + i) % THREAD_SHARDS];
+    Shelf *s = &shard->shelf[c];
     if (load_relaxed(&s->full_count) == 0) continue; /* a hint: who finds none makes do without */
-    lock_acquire(&s->lock);
+    lock_acquire(&shard->lock);
     Magazine *m = take_full(s, c);
     bool kept = m == NULL || empty == NULL || put_vacant(s, empty);
-    lock_release(&s->lock);
+    lock_release(&shard->lock);
     if (!kept) magazine_delete(empty);
     if (m != NULL) return m;
   }
@@ -74,27 +77,28 @@ static bool has_room(size_t bytes) {
 
 bool depot_put(unsigned c, Magazine *full, Magazine **empty) {
   if (!has_room(bytes_in(full, c))) return false;
-  Shelf *s = &shelves[thread_shard][c];
-  lock_acquire(&s->lock);
+  struct Shard *shard = &shards[thread_shard];
+  Shelf *s = &shard->shelf[c];
+  lock_acquire(&shard->lock);
   full->next = s->full;
   s->full = full;
   store_relaxed(&s->full_count, load_relaxed(&s->full_count) + 1);
   add_relaxed(&depot_bytes, bytes_in(full, c));
   *empty = take_vacant(s);
-  lock_release(&s->lock);
+  lock_release(&shard->lock);
   return true;
 }
 
 Magazine *depot_take_unmoved(unsigned c) {
   for (unsigned i = 0; i < THREAD_SHARDS; i++) {
-    Shelf *s = &shelves[i][c];
-    if (load_relaxed(&s->full_count) == 0 || !lock_try(&s->lock)) continue; /* in use: it moves */
+    Shelf *s = &shards[i].shelf[c];
+    if (load_relaxed(&s->full_count) == 0 || !lock_try(&shards[i].lock)) continue; /* in use: it moves */
     Magazine *m = NULL;
     if (s->full_low > 0) {
       s->full_low--;
       m = take_full(s, c);
     }
-    lock_release(&s->lock);
+    lock_release(&shards[i].lock);
     if (m != NULL) return m;
   }
   return NULL;
@@ -102,22 +106,22 @@ Magazine *depot_take_unmoved(unsigned c) {
 
 void depot_mark(unsigned c) {
   for (unsigned i = 0; i < THREAD_SHARDS; i++) {
-    Shelf *s = &shelves[i][c];
+    Shelf *s = &shards[i].shelf[c];
     if (load_relaxed(&s->full_count) == 0) continue;
-    lock_acquire(&s->lock);
+    lock_acquire(&shards[i].lock);
     s->full_low = load_relaxed(&s->full_count);
-    lock_release(&s->lock);
+    lock_release(&shards[i].lock);
   }
 }
 
 size_t depot_cached(unsigned c) {
   size_t slots = 0;
   for (unsigned i = 0; i < THREAD_SHARDS; i++) {
-    Shelf *s = &shelves[i][c];
+    Shelf *s = &shards[i].shelf[c];
     if (load_relaxed(&s->full_count) == 0) continue;
-    lock_acquire(&s->lock);
+    lock_acquire(&shards[i].lock);
     for (const Magazine *m = s->full; m != NULL; m = m->next) slots += m->count;
-    lock_release(&s->lock);
+    lock_release(&shards[i].lock);
   }
   return slots;
 }

@@ -1,8 +1,9 @@
-/* Depot: the full magazines of each class that no thread has loaded.
+/* Depot: the full magazines that no thread has loaded.
  *
- * They lie on shelves, each under a lock of its own (D). A thread puts on the shelf of its shard and takes from there first:
- * slots come back to the thread that freed them, in whose processor's cache they are, and threads do not wait for each
- * other. Only when its own shelf is empty does a thread take from another's, as consumers hand on to producers. */
+ * They lie on shelves, one for each class in each shard, under a lock of the shard (D). A thread puts on the shelves of
+ * its shard and takes from there first: slots come back to the thread that freed them, in whose processor's cache they
+ * are, and threads seldom wait for each other. Only where its own shelf is empty does a thread take from another's, as
+ * producers take what consumers freed. */
 #ifndef MESH_DEPOT_H
 #define MESH_DEPOT_H
 
@@ -10,7 +11,8 @@
 #include "lock.h"
 #include "magazine.h"
 
-/* A full magazine; `empty`, if not NULL, is left in its place. NULL, and `empty` stays the caller's, if there is none. */
+/* A full magazine; `empty`, if not NULL, is left in its place. NULL if there is none, and `empty` stays the
+ * caller's. */
 Magazine *depot_take(unsigned c, Magazine *empty);
 /* Leaves a full magazine. False if there is no room for it. *empty is one that somebody left, or NULL. */
 bool depot_put(unsigned c, Magazine *full, Magazine **empty);
@@ -20,9 +22,8 @@ void depot_mark(unsigned c);
 /* Slots in the full magazines of class c. */
 size_t depot_cached(unsigned c);
 
-/* For fork and statistics: the locks in the order of their ranks. */
-enum { DEPOT_LOCKS = CLASS_END * THREAD_SHARDS };
-Lock *depot_lock(unsigned i);
 void depot_init(void);
+/* For fork. */
+Lock *depot_lock(unsigned shard);
 
 #endif

@@ -13,7 +13,7 @@
 #include "segv.h"
 #include "thread_local_heap.h"
 
-enum { CLASSES_BEHIND = 2 + CLASS_END, DEPOT_BEHIND = CLASSES_BEHIND + DEPOT_LOCKS, LOCK_COUNT = DEPOT_BEHIND + 2 };
+enum { CLASSES_BEHIND = 2 + CLASS_END, DEPOT_BEHIND = CLASSES_BEHIND + THREAD_SHARDS, LOCK_COUNT = DEPOT_BEHIND + 2 };
 
 /* The i-th lock in rank order. */
 static Lock *lock_table(unsigned i) {

@@ -13,10 +13,10 @@ typedef enum LockRank {
   RANK_HEAPS = 1,       /* the registry of thread heaps */
   RANK_MESH = 2,        /* meshing passes: one at a time */
   RANK_CLASS = 3,       /* RANK_CLASS + c: lists and bitmaps of size class c */
-  RANK_DEPOT = RANK_CLASS + 64,          /* RANK_DEPOT + i: a shelf of the depot */
-  RANK_ARENA = RANK_DEPOT + 64 * THREAD_SHARDS, /* page runs, page states */
-  RANK_META,             /* the metadata allocator */
-  RANK_HANDLER,          /* the SIGSEGV handler, ours during a batch */
+  RANK_DEPOT = RANK_CLASS + 64,            /* RANK_DEPOT + s: the shelves of shard s */
+  RANK_ARENA = RANK_DEPOT + THREAD_SHARDS, /* page runs, page states */
+  RANK_META,    /* the metadata allocator */
+  RANK_HANDLER, /* the SIGSEGV handler, ours during a batch */
   RANK_COUNT,
 } LockRank;
 
