@@ -50,7 +50,7 @@ enum {
 };
 
 /* What one magazine of a class may hold, bytes: bounds a thread's cache at twice this for each class. */
-#define MAGAZINE_BYTES (64 * KIB)
+#define MAGAZINE_BYTES (32 * KIB)
 
 /* A refill takes no more slots than this, or this share of the class's live ones: a small heap stays small. */
 #define REFILL_MIN 8

@@ -28,16 +28,21 @@ static size_t populate_pages(const ClassHeap *h, const SizeClass *sc) {
   return pages < POPULATE_MIN_PAGES ? 0 : pages;
 }
 
+/* Pages to populate once no lock is held: clearing them takes longer than all else. */
+typedef struct Unpopulated {
+  uint32_t page;
+  size_t pages;
+} Unpopulated;
+
 /* Fresh spans into the lowest bin. False when the system has no memory. */
-static bool grow(ClassHeap *h, unsigned c, size_t want) {
+static bool grow(ClassHeap *h, unsigned c, size_t want, Unpopulated *fresh) {
   const SizeClass *sc = &size_classes[c];
   size_t populate = populate_pages(h, sc);
   size_t spans = max_size(1, max_size(want / sc->slots, populate / sc->span_pages));
   PageContent content;
   uint32_t page = arena_alloc_spans(c, &spans, &content);
   if (page == 0) return false;
-  if (content == PAGES_ZERO && populate > 0)
-    os_populate(page_address(page), pages_to_bytes(spans * sc->span_pages));
+  if (content == PAGES_ZERO && populate > 0) *fresh = (Unpopulated){page, spans * sc->span_pages};
   for (size_t i = spans; i-- > 0;) {
     uint32_t head = page + (uint32_t)i * sc->span_pages;
     span_init(head, c);
@@ -61,13 +66,14 @@ bool global_heap_make_span(uint32_t page, unsigned c) {
 
 size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng *rng) {
   ClassHeap *h = &class_heaps[c];
+  Unpopulated fresh = {0, 0};
   size_t n = 0;
   lock_acquire(&h->lock);
   want = min_size(want, max_size(REFILL_MIN, load_relaxed(&h->live) / REFILL_SHARE));
   while (n < want) {
     uint32_t page = fullest_partial(h);
     if (page == 0) {
-      if (!grow(h, c, want - n)) break;
+      if (!grow(h, c, want - n, &fresh)) break;
       continue;
     }
     MiniHeap *mh = miniheap_of(page);
@@ -79,6 +85,7 @@ size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng 
   }
   store_relaxed(&h->live, load_relaxed(&h->live) + n);
   lock_release(&h->lock);
+  if (fresh.pages > 0) os_populate(page_address(fresh.page), pages_to_bytes(fresh.pages));
   return n;
 }
 
