@@ -356,6 +356,7 @@ bool arena_mesh_fork(void) {
   if (mesh.window == NULL) return false;
   check_debug(mesh.old_window == NULL);
   bool have_file = os_is_file_of(mesh.fd, mesh.window);
+  barrier_fork(true);
   for (uint32_t page = 1, pages; page < arena.frontier; page += pages) {
     uint32_t file = map_count_file_page(page);
     pages = 1;
@@ -364,6 +365,7 @@ bool arena_mesh_fork(void) {
     make_private(page, file, pages, have_file);
     mark_stale(page, pages);
   }
+  barrier_fork(false);
   mark_stale(0, 0);
   mesh.shared = 0;
   close_file(have_file);

@@ -12,9 +12,12 @@ static struct {
   _Atomic bool torn;         /* (~) of what follows, some may be registered: it failed halfway */
   char *woken_from, *woken_to; /* (mesh lock) what this batch is to wake */
   uint64_t signals; /* (mesh lock) the mask to restore */
+  bool forking;     /* (mesh lock) all locks are held, and mappings are not counted */
 } barrier = {.kind = BARRIER_AUTO, .uffd = -1};
 
 BarrierKind barrier_kind(void) { return barrier.kind; }
+
+void barrier_fork(bool under_way) { barrier.forking = under_way; }
 
 /* ------------------------------------------------------------------------------- the back ends */
 
@@ -163,6 +166,10 @@ static bool protect(char *addr, size_t size) {
   return os_uffd_protect(barrier_fd(), addr, size, true);
 }
 
+static void count_apart(void) {
+  if (!barrier.forking) map_count_apart();
+}
+
 bool barrier_protect(char *addr, size_t size) {
   if (holds_this_stack(addr, size)) return false;
   if (needs_hazards(barrier.kind) && hazard_overlaps(addr, size)) return false;
@@ -171,7 +178,7 @@ bool barrier_protect(char *addr, size_t size) {
   /* Memory of a file is not registered. */
   if (uses_uffd(barrier.kind)) {
     if (!os_uffd_register(barrier_fd(), addr, size))
-      map_count_apart(); /* part of it may be */
+      count_apart(); /* part of it may be */
     else if (protect(addr, size))
       return true;
   }
@@ -203,5 +210,5 @@ void barrier_give_up(char *addr, size_t size) {
   /* A limit (RLIMIT_DATA) may be reached because of another thread, for a while. */
   for (int i = 0; !unprotect(addr, size) && i < TRIES; i++) os_sleep_ms(1);
   /* It stays registered, as its anonymous neighbours are, but those of the file are not. */
-  if (uses_uffd(barrier.kind) && !is_anonymous(addr, size)) map_count_apart();
+  if (uses_uffd(barrier.kind) && !barrier.forking && !is_anonymous(addr, size)) map_count_apart();
 }

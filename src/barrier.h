@@ -51,6 +51,8 @@ bool barrier_holds(void);
 int barrier_fd(void);
 /* Takes it elsewhere if it is this one. */
 void barrier_move_fd(int fd);
+/* Before and after what is done for a fork: its locks are held, so mappings that it sets apart are not counted. */
+void barrier_fork(bool under_way);
 /* In the child of a fork: the descriptor is for the parent's memory. */
 void barrier_fork_child(void);
 

@@ -78,10 +78,16 @@ static bool fails(KernelCall call) {
   if (fake_kernel.failing == ANY_CALL && is_vital(call)) return false;
   fake_kernel.calls[call]++;
   fake_kernel.calls[ANY_CALL]++;
+  if (call == REPLACE_CALL && fake_kernel.replace_next) {
+    fake_kernel.replace_next = false;
+    fake_kernel.failed++;
+    return true;
+  }
   if (fake_kernel.failing != ANY_CALL && fake_kernel.failing != call) return false;
   unsigned n = fake_kernel.calls[fake_kernel.failing];
   if (n < fake_kernel.first_fail || n > fake_kernel.last_fail) return false;
   fake_kernel.failed++;
+  fake_kernel.replace_next = fake_kernel.then_replace;
   return true;
 }
 

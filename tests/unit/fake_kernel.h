@@ -53,9 +53,11 @@ typedef struct FakeKernel {
   unsigned last_fail;  /* ... to this one */
   uint32_t ahead_ms;   /* of the kernel's clock */
   bool halfway;        /* calls on a range of pages do the first half of it and fail then */
+  bool then_replace;   /* after each of them the next REPLACE_CALL fails too */
 
   unsigned calls[KERNEL_CALLS]; /* made so far */
   unsigned failed;              /* of them, made to fail */
+  bool replace_next;            /* the next REPLACE_CALL fails */
 } FakeKernel;
 
 extern FakeKernel fake_kernel;

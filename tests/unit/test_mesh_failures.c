@@ -268,8 +268,10 @@ static void run_case(void *script) {
 
 /* ------------------------------------------------------------------------------------------- all cases */
 
-/* Fails the n-th call, or all calls from the n-th on, or the n-th halfway, for n = 1 and so on. */
-typedef enum Duration { ONCE, TO_THE_END, HALFWAY } Duration;
+/* Fails the n-th call, or all calls from the n-th on, or the n-th halfway, or the n-th and the next that would do
+ * instead, for n = 1 and so on. */
+typedef enum Duration { ONCE, TO_THE_END, HALFWAY, WITH_THE_NEXT } Duration;
+static const char *const duration_names[] = {"once", "and all after it", "halfway", "with the next"};
 
 /* Each of the first, and then ever fewer. */
 static unsigned next_call(unsigned n) { return n < 4 ? n + 1 : n * 3; }
@@ -280,13 +282,13 @@ static void fail_in_turn(const char *barrier, KernelCall call, Duration duration
                      .kernel = {.failing = call,
                                 .first_fail = n,
                                 .last_fail = duration == TO_THE_END ? UINT32_MAX : n,
-                                .halfway = duration == HALFWAY}};
+                                .halfway = duration == HALFWAY,
+                                .then_replace = duration == WITH_THE_NEXT}};
     Child child = child_run(run_case, &script);
     if (child.exit_code == NOTHING_FAILED) return;
     if (child.exit_code != 0)
       fail_msg("%s, call %u, %s: exit code %d, signal %d: %s", kernel_call_names[call], n,
-               duration == ONCE ? "once" : duration == HALFWAY ? "halfway" : "and all after it", child.exit_code,
-               child.signal, child.text);
+               duration_names[duration], child.exit_code, child.signal, child.text);
   }
 }
 
@@ -310,6 +312,7 @@ static void fail_all(const char *barrier) {
     if (call != MAKE_WRITABLE_CALL) fail_in_turn(barrier, call, TO_THE_END);
     if (changes_range(call)) fail_in_turn(barrier, call, HALFWAY);
   }
+  fail_in_turn(barrier, MAP_FILE_CALL, WITH_THE_NEXT);
 }
 
 static const char *barrier;
