@@ -96,18 +96,28 @@ static void drain(void) {
 
 static size_t candidates(void) { return pass.rows.lone.spans + pass.rows.bound.spans; }
 
+static void set_wait(ClassHeap *h, uint32_t wait_ms, uint32_t now_ms) {
+  h->mesh_wait = wait_ms;
+  h->mesh_after = now_ms + wait_ms;
+}
+
+/* Ever longer waits. */
+static void back_off(ClassHeap *h, uint32_t now_ms) {
+  size_t wait = 2 * (size_t)max_size(h->mesh_wait, options.period_ms);
+  set_wait(h, (uint32_t)min_size(MESH_BACKOFF_MAX_MS, wait), now_ms);
+}
+
 static void finish(uint32_t now_ms) {
   ClassHeap *h = &class_heaps[pass.c];
   pass.run_max = 0;
   pass.state = pass.memory_size > 0 ? PASS_RELEASE : PASS_IDLE;
-  /* What was worth while will be again after a period; what was not, after ever longer waits. Spans that
-   * had yet to settle are no proof that there is nothing to win. */
+  /* What was worth while will be again after a period; what was not, later. Spans that had yet to settle are no
+   * proof that there is nothing to win. */
   bool won = pages_to_bytes(pass.released) >= MESH_GAIN_MIN / 4;
   if (won || pass.rows.unsettled > candidates() / 4)
-    h->mesh_wait = options.period_ms;
+    set_wait(h, options.period_ms, now_ms);
   else
-    h->mesh_wait = (uint32_t)min_size(MESH_BACKOFF_MAX_MS, 2 * (size_t)max_size(h->mesh_wait, options.period_ms));
-  h->mesh_after = now_ms + h->mesh_wait;
+    back_off(h, now_ms);
 }
 
 /* Where mappings are scarce the longer rows come first. */
@@ -163,11 +173,12 @@ static MeshProgress choose(uint32_t now_ms) {
   for (unsigned i = 0; i < CLASS_END - CLASS_FIRST; i++) {
     unsigned c = CLASS_FIRST + (pass.c + i) % (CLASS_END - CLASS_FIRST);
     if (!(class_meshes(c) || class_trims(c)) || !mesh_worth_while(c)) continue;
+    const bool due = is_due(&class_heaps[c], now_ms), stuck = due && !class_trims(c) && !arena_mesh_open();
+    if (stuck) back_off(&class_heaps[c], now_ms);
     if (progress == MESH_NOTHING || (int32_t)(class_heaps[c].mesh_after - load_relaxed(&next_due)) < 0)
       store_relaxed(&next_due, class_heaps[c].mesh_after);
     progress = MESH_LATER;
-    if (!is_due(&class_heaps[c], now_ms)) continue;
-    if (!class_trims(c) && !arena_mesh_open()) continue;
+    if (!due || stuck) continue;
     start(c);
     return MESH_MORE;
   }
