@@ -253,8 +253,8 @@ bool arena_extend(uint32_t page, size_t new_pages, PageContent *content) {
   return ok;
 }
 
-/* Moved pages are a kernel mapping of their own; fresh ones merge with their surroundings again.
- * Returns the state of the pages afterwards. */
+/* Moved pages are a kernel mapping of their own; fresh ones merge with their surroundings again, if no fork came
+ * between. Returns the state of the pages afterwards. */
 static RunState unmove(uint32_t page, size_t pages) {
   if (!os_map_fresh(page_address(page), pages_to_bytes(pages))) return RUN_DIRTY;
   tell_mapped_anew(page_address(page), pages_to_bytes(pages));
@@ -270,6 +270,7 @@ void arena_shrink(uint32_t page, size_t new_pages) {
   lock_acquire(&arena.lock);
   block->pages = (uint32_t)new_pages;
   arena.large_pages -= rest_pages;
+  if (state == RUN_CLEAN) map_count_fresh(rest, (uint32_t)rest_pages);
   free_locked(rest, rest_pages, state, now_ms);
   lock_release(&arena.lock);
 }
@@ -287,7 +288,10 @@ bool arena_move(uint32_t from, uint32_t to) {
   source->lost = !filled;
   arena.large_pages -= source->pages;
   arena.large_count--;
-  if (filled) free_locked(from, source->pages, RUN_CLEAN, 0);
+  if (filled) {
+    map_count_fresh(from, source->pages);
+    free_locked(from, source->pages, RUN_CLEAN, 0);
+  }
   lock_release(&arena.lock);
   return true;
 }
@@ -302,6 +306,7 @@ void arena_free_large(uint32_t page) {
   sub_relaxed(&arena.moved_blocks, moved);
   arena.large_pages -= pages;
   arena.large_count--;
+  if (state == RUN_CLEAN) map_count_fresh(page, (uint32_t)pages);
   free_locked(page, pages, state, now_ms);
   lock_release(&arena.lock);
 }

@@ -5,11 +5,18 @@
 static struct {
   uint64_t *seams;   /* (A) one bit for each page that a seam is before; NULL before the first meshing */
   size_t boundaries; /* (A) places in the arena where one mapping ends and the next begins */
+  size_t births;     /* (A) forks before the first meshing: what was committed after each may be apart from what was before */
 } maps;
 
 bool map_count_open(void) {
-  if (maps.seams == NULL) maps.seams = os_map_sparse(round_up(arena.pages_reserved / 8 + 8, arena.page_size));
-  return maps.seams != NULL;
+  if (maps.seams != NULL) return true;
+  uint64_t *seams = os_map_sparse(round_up(arena.pages_reserved / 8 + 8, arena.page_size));
+  if (seams == NULL) return false;
+  lock_acquire(&arena.lock);
+  maps.seams = seams;
+  maps.boundaries += maps.births;
+  lock_release(&arena.lock);
+  return true;
 }
 
 uint32_t map_count_file_page(uint32_t page) {
@@ -92,7 +99,10 @@ void map_count_apart(void) {
 }
 
 void map_count_forked(void) {
-  if (maps.seams == NULL) return;
+  if (maps.seams == NULL) {
+    maps.births++;
+    return;
+  }
   const uint32_t page = arena.committed; /* what is committed from here on */
   maps.boundaries -= boundary(page);
   set_seam(page, true);
