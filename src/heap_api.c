@@ -6,6 +6,7 @@
 #include "global_heap.h"
 #include "init.h"
 #include "large.h"
+#include "meta.h"
 #include "os.h"
 
 void *mesh_malloc(size_t size) { return thread_heap_malloc(size); }
@@ -93,6 +94,7 @@ bool mesh_trim(void) {
   if (!init_once()) return false;
   thread_heap_flush();
   depot_drain_all();
+  meta_purge(true);
   global_heap_free_fresh();
   return arena_purge(os_now_ms(), 0, 0) > 0;
 }

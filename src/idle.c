@@ -3,6 +3,7 @@
 #include "global_heap.h"
 #include "init.h"
 #include "mesh_pass.h"
+#include "meta.h"
 #include "options.h"
 #include "os.h"
 #include "thread_local_heap.h"
@@ -21,7 +22,7 @@ uint32_t idle_work(void) {
   uint32_t now_ms = os_now_ms(), wait = UINT32_MAX;
   thread_heap_shrink(now_ms);
   global_heap_tick(now_ms);
-  if (load_relaxed(&arena.dirty_pages) > 0) wait = options.purge_delay_ms;
+  if (load_relaxed(&arena.dirty_pages) > 0 || !depot_is_empty() || meta_purge_due()) wait = options.purge_delay_ms;
   if (!options.background) {
     MeshProgress progress = mesh_pass_work(IDLE_WORK_NS);
     if (progress == MESH_MORE) return 0;

@@ -26,8 +26,9 @@ static struct {
   Lock lock;
   char *bump, *end;                         /* (lock) what is left of the newest chunk */
   FreeBlock *free_list[META_MAX_SHIFT + 1]; /* (lock) by binary logarithm of the size */
-  size_t unpurged;                          /* (lock) blocks in the list of PURGED_SHIFT ... */
+  _Atomic size_t unpurged;                  /* (lock), read by all as a hint: blocks in the list of PURGED_SHIFT ... */
   size_t unpurged_low;                      /* (lock) ... and fewest of them since the last meta_purge */
+  _Atomic bool unpurgeable;                 /* (~) the system would not, the last time */
   PurgedBlocks *purged;                     /* (lock) */
   _Atomic size_t resident;                  /* (~) bytes taken from the system and not given back */
 } meta = {.lock = LOCK_INIT(RANK_META)};
@@ -59,8 +60,9 @@ static void *take_free(unsigned shift) {
   if (block == NULL) return NULL;
   meta.free_list[shift] = block->next;
   if (shift != PURGED_SHIFT) return block;
-  meta.unpurged--;
-  meta.unpurged_low = min_size(meta.unpurged_low, meta.unpurged);
+  const size_t left = load_relaxed(&meta.unpurged) - 1;
+  store_relaxed(&meta.unpurged, left);
+  meta.unpurged_low = min_size(meta.unpurged_low, left);
   return block;
 }
 
@@ -90,7 +92,7 @@ static void put_free(void *block, unsigned shift) {
   FreeBlock *b = block;
   b->next = meta.free_list[shift];
   meta.free_list[shift] = b;
-  meta.unpurged += shift == PURGED_SHIFT;
+  if (shift == PURGED_SHIFT) store_relaxed(&meta.unpurged, load_relaxed(&meta.unpurged) + 1);
 }
 
 void meta_free(void *block, size_t size) {
@@ -119,15 +121,31 @@ static void *take_unused(void) {
     meta.unpurged_low--;
     block = take_free(PURGED_SHIFT);
   }
-  if (block == NULL) meta.unpurged_low = meta.unpurged;
+  if (block == NULL) meta.unpurged_low = load_relaxed(&meta.unpurged);
   lock_release(&meta.lock);
   return block;
 }
 
+static void want_none(void) {
+  lock_acquire(&meta.lock);
+  meta.unpurged_low = load_relaxed(&meta.unpurged);
+  lock_release(&meta.lock);
+}
+
+/* Larger pages hold several blocks. */
+static bool purgeable(void) { return os_page_size() <= PURGED_SIZE; }
+
+bool meta_purge_due(void) {
+  return load_relaxed(&meta.unpurged) > UNPURGED_KEEP && purgeable() && !load_relaxed(&meta.unpurgeable);
+}
+
 /* Without the lock while the system works. */
-void meta_purge(void) {
+void meta_purge(bool all) {
+  if (!purgeable()) return;
+  if (all) want_none();
   for (void *block; (block = take_unused()) != NULL;) {
     bool purged = os_purge(block, PURGED_SIZE);
+    store_relaxed(&meta.unpurgeable, !purged);
     lock_acquire(&meta.lock);
     if (purged)
       put_purged(block);

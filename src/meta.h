@@ -11,8 +11,11 @@ enum { META_MIN_SHIFT = 6, META_MAX_SHIFT = 16 };
 void *meta_alloc(size_t size);
 /* `size` as given to meta_alloc. */
 void meta_free(void *block, size_t size);
-/* Called now and then: gives back the pages of blocks that were free since the last time. */
-void meta_purge(void);
+/* Called now and then: gives back the pages of blocks that were free since the last time, or of all that are free. Some
+ * are always kept. */
+void meta_purge(bool all);
+/* A hint: there is something for it to do, now or when it is called again. */
+bool meta_purge_due(void);
 /* For fork. */
 struct Lock *meta_lock(void);
 /* Bytes taken from the system and not given back. */
