@@ -8,7 +8,7 @@ typedef struct Shelf {
   _Atomic uint32_t full_count; /* (D), read by all as a hint */
   uint32_t full_low;           /* (D) fewest of them since the last mark: those have not moved */
   Magazine *vacant;            /* (D) ... and without */
-  uint32_t vacant_count;       /* (D) */
+  _Atomic uint32_t vacant_count; /* (D), read by all as a hint */
 } Shelf;
 
 static struct Shard {
@@ -40,11 +40,11 @@ static Magazine *take_full(Shelf *s, unsigned c) {
 
 /* False if there are enough. */
 static bool put_vacant(Shelf *s, Magazine *m) {
-  if (s->vacant_count >= VACANT_MAX) return false;
+  if (load_relaxed(&s->vacant_count) >= VACANT_MAX) return false;
   m->count = 0;
   m->next = s->vacant;
   s->vacant = m;
-  s->vacant_count++;
+  store_relaxed(&s->vacant_count, load_relaxed(&s->vacant_count) + 1);
   return true;
 }
 
@@ -52,7 +52,7 @@ static Magazine *take_vacant(Shelf *s) {
   Magazine *m = s->vacant;
   if (m == NULL) return NULL;
   s->vacant = m->next;
-  s->vacant_count--;
+  store_relaxed(&s->vacant_count, load_relaxed(&s->vacant_count) - 1);
   return m;
 }
 
@@ -107,12 +107,16 @@ Magazine *depot_take_unmoved(unsigned c) {
 void depot_mark(unsigned c) {
   for (unsigned i = 0; i < THREAD_SHARDS; i++) {
     Shelf *s = &shards[i].shelf[c];
-    if (load_relaxed(&s->full_count) == 0) continue;
+    if (load_relaxed(&s->full_count) == 0 && load_relaxed(&s->vacant_count) == 0) continue;
     lock_acquire(&shards[i].lock);
     s->full_low = load_relaxed(&s->full_count);
+    if (s->full_low == 0)
+      for (Magazine *m; (m = take_vacant(s)) != NULL;) magazine_delete(m);
     lock_release(&shards[i].lock);
   }
 }
+
+bool depot_is_empty(void) { return load_relaxed(&depot_bytes) == 0; }
 
 size_t depot_cached(unsigned c) {
   size_t slots = 0;

@@ -18,7 +18,9 @@ Magazine *depot_take(unsigned c, Magazine *empty);
 bool depot_put(unsigned c, Magazine *full, Magazine **empty);
 /* Takes a magazine that nobody took since the last depot_mark; NULL if there is none. */
 Magazine *depot_take_unmoved(unsigned c);
-void depot_mark(unsigned c);
+void depot_mark(unsigned c); /* also gives up empty magazines of shelves that have no full ones */
+/* A hint: no class has any. */
+bool depot_is_empty(void);
 /* Slots in the full magazines of class c. */
 size_t depot_cached(unsigned c);
 

@@ -28,7 +28,8 @@ static size_t populate_pages(const ClassHeap *h, const SizeClass *sc) {
   return pages < POPULATE_MIN_PAGES ? 0 : pages;
 }
 
-/* Pages to populate once no lock is held: clearing them takes longer than all else. */
+/* Pages to populate once no lock is held: clearing them takes longer than all else. Should they have been freed and
+ * purged by then, so many, POPULATE_MAX_PAGES, are resident until they are used. */
 typedef struct Unpopulated {
   uint32_t page;
   size_t pages;
@@ -177,7 +178,7 @@ Magazine *depot_put_full(unsigned c, Magazine *full) {
     full->count = 0;
     return full;
   }
-  return empty != NULL ? empty : magazine_new(full->capacity);
+  return empty != NULL ? empty : magazine_new(size_classes[c].capacity); /* `full` is others' by now */
 }
 
 static void drain_magazine(unsigned c, Magazine *m) {
@@ -192,9 +193,11 @@ bool depot_drain_some(unsigned c, uint32_t count) {
 }
 
 void depot_drain_all(void) {
-  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++)
+  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) {
     while (depot_drain_some(c, 1)) {
     }
+    depot_mark(c);
+  }
 }
 
 /* --------------------------------------------------------------------------------------- ticks */
@@ -222,9 +225,8 @@ void global_heap_free_fresh(void) {
 }
 
 /* Drains the magazines that nobody took since the last tick. */
-static void drain_unmoved(unsigned c) {
-  for (Magazine *m; (m = depot_take_unmoved(c)) != NULL;) drain_magazine(c, m);
-  depot_mark(c);
+static void drain_unmoved(ClassHeap *h, unsigned c) {
+  for (Magazine *m; (m = depot_take_unmoved(c)) != NULL; magazine_delete(m)) drain_locked(h, c, m->slots, m->count);
 }
 
 void global_heap_tick(uint32_t now_ms) {
@@ -232,11 +234,12 @@ void global_heap_tick(uint32_t now_ms) {
   if (now_ms - last < TICK_MS || !cas_relaxed(&last_tick, &last, now_ms)) return;
   for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) {
     ClassHeap *h = &class_heaps[c];
-    drain_unmoved(c);
     if (!lock_try(&h->lock)) continue; /* in use: not idle */
+    drain_unmoved(h, c);
     free_idle_fresh(h, c);
     lock_release(&h->lock);
+    depot_mark(c);
   }
-  meta_purge();
+  meta_purge(false);
   arena_purge(now_ms, options.purge_delay_ms, arena_dirty_limit());
 }

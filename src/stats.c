@@ -32,6 +32,7 @@ void stats_read(HeapStats *s) {
   *s = (HeapStats){.live_bytes = 0};
   if (!init_once()) return;
   for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) add_class(s, c);
+  for (unsigned i = 0; i < THREAD_SHARDS; i++) s->lock_waits += load_relaxed(&depot_lock(i)->waits);
   lock_acquire(&arena.lock);
   s->large_bytes = pages_to_bytes(arena.large_pages);
   s->large_count = arena.large_count;
