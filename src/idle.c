@@ -9,7 +9,10 @@
 #include "thread_local_heap.h"
 
 #define IDLE_WORK_NS 700000
-enum { LOOK_MS = 20 }; /* between looks while there is nothing to do */
+enum {
+  LOOK_MS = 20,    /* between looks while there is nothing to do */
+  CACHES_MS = 100, /* until what nobody wanted is given back, by the tick after the next */
+};
 
 static _Atomic uint32_t next_look; /* (~) os_now_ms */
 
@@ -22,7 +25,8 @@ uint32_t idle_work(void) {
   uint32_t now_ms = os_now_ms(), wait = UINT32_MAX;
   thread_heap_shrink(now_ms);
   global_heap_tick(now_ms);
-  if (load_relaxed(&arena.dirty_pages) > 0 || !depot_is_empty() || meta_purge_due()) wait = options.purge_delay_ms;
+  if (load_relaxed(&arena.dirty_pages) > 0) wait = options.purge_delay_ms;
+  if (!depot_is_empty() || meta_purge_due()) wait = (uint32_t)min_size(wait, CACHES_MS);
   if (!options.background) {
     MeshProgress progress = mesh_pass_work(IDLE_WORK_NS);
     if (progress == MESH_MORE) return 0;
