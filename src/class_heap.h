@@ -38,8 +38,8 @@ void class_heaps_init(void);
  * handler of SIGABRT may allocate. */
 _Noreturn void class_heap_misuse(ClassHeap *h, const char *what, const void *address);
 
-/* Span lists. `mh` is the head of `page`. A span goes into a list of the calling thread's shard, and stays in it while its
- * bin does not change. */
+/* Span lists. `mh` is the head of `page`. A span goes into a list of the calling thread's shard, and stays in it while
+ * its bin does not change. */
 void bin_insert(ClassHeap *h, uint32_t page, MiniHeap *mh, uint8_t bin);
 /* From the list it is in, if it is in one. */
 void bin_remove(ClassHeap *h, MiniHeap *mh);

@@ -106,7 +106,8 @@ static void free_empty_spans(ClassHeap *h, EmptySpans *empty, size_t span_pages)
 }
 
 /* The number of a slot that lies in the span at `base`, and is live if the program makes no mistake. */
-static uint32_t live_slot_index(ClassHeap *h, const SizeClass *sc, const MiniHeap *mh, const char *base, const void *slot) {
+static uint32_t live_slot_index(ClassHeap *h, const SizeClass *sc, const MiniHeap *mh, const char *base,
+                                const void *slot) {
   size_t offset = (size_t)((const char *)slot - base);
   uint32_t i = slot_index(sc, offset);
   if (UNLIKELY(i * (size_t)sc->size != offset || i >= sc->slots)) class_heap_misuse(h, "invalid free of", slot);

@@ -5,7 +5,7 @@
 static struct {
   uint64_t *seams;   /* (A) one bit for each page that a seam is before; NULL before the first meshing */
   size_t boundaries; /* (A) places in the arena where one mapping ends and the next begins */
-  size_t births;     /* (A) forks before the first meshing: what was committed after each may be apart from what was before */
+  size_t births;     /* (A) forks before the first meshing: what was committed since each may be apart */
 } maps;
 
 bool map_count_open(void) {
