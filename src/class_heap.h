@@ -23,7 +23,7 @@ typedef struct ClassHeap {
 
 extern ClassHeap class_heaps[CLASS_END];
 
-/* The shard of the calling thread. */
+/* (T) The shard of the calling thread. */
 extern _Thread_local unsigned thread_shard __attribute__((tls_model("initial-exec")));
 
 /* Pages that mesh groups share at present and would have of their own otherwise. */

@@ -6,7 +6,8 @@
  * because the kernel keeps track of such pages (anon_vma) for each mapping. A seam ends when the memory on both
  * sides of it is mapped anew as one. The kernel is asked whether there is one when memory beside it is mapped anew.
  *
- * All functions but one are called under the arena lock (A), and the pages of a span have one frame (see MiniHeap). */
+ * All functions but map_count_open and map_count_apart are called under the arena lock (A), and the pages of a span
+ * have one frame (see MiniHeap). */
 #ifndef MESH_MAP_COUNT_H
 #define MESH_MAP_COUNT_H
 
