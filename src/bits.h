@@ -17,7 +17,17 @@ static inline size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 static inline unsigned log2_floor(size_t x) { return 63u - (unsigned)__builtin_clzll(x); }
 static inline unsigned log2_ceil(size_t x) { return x <= 1 ? 0 : log2_floor(x - 1) + 1; }
 
-static inline unsigned popcount64(uint64_t x) { return (unsigned)__builtin_popcountll(x); }
+static inline unsigned popcount64(uint64_t x) {
+#if defined __x86_64__ && !defined __POPCNT__
+  /* Sums of 2, 4 and 8 bits, then of all bytes: compilers call a function for it where there may be no instruction. */
+  x -= x >> 1 & 0x5555555555555555;
+  x = (x & 0x3333333333333333) + (x >> 2 & 0x3333333333333333);
+  x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
+  return (unsigned)(x * 0x0101010101010101 >> 56);
+#else
+  return (unsigned)__builtin_popcountll(x);
+#endif
+}
 static inline unsigned lowest_bit(uint64_t x) { return (unsigned)__builtin_ctzll(x); }
 
 static inline size_t bitmap_words(size_t bits) { return (bits + 63) / 64; }
