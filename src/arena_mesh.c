@@ -17,7 +17,7 @@ static struct {
   uint32_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
   uint32_t *prepared; /* (C after open) 1, but 0 in a child that was made without fork_prepare */
   size_t maps_limit;  /* (C after open) */
-  size_t shared;      /* (A) pages mapped onto current frames */
+  _Atomic size_t shared; /* (A), read by all as a hint: pages mapped onto current frames */
   char *old_window;   /* (mesh lock) what is still to be unmapped of one that was given up, or NULL */
   size_t old_size;    /* (mesh lock) bytes of it ... */
   size_t old_touched; /* (mesh lock) ... of which no more than the first so many have pages */
@@ -98,8 +98,8 @@ void arena_mesh_release_frame(uint32_t frame, uint32_t pages) {
 }
 
 static void set_frame_locked(uint32_t page, uint32_t pages, uint32_t frame) {
-  if (frame_is_current(miniheap_of(page)->frame)) mesh.shared -= pages;
-  if (frame_is_current(frame)) mesh.shared += pages;
+  const size_t before = load_relaxed(&mesh.shared), less = frame_is_current(miniheap_of(page)->frame) ? pages : 0;
+  store_relaxed(&mesh.shared, before - less + (frame_is_current(frame) ? pages : 0));
   map_count_set_frame(page, pages, frame);
 }
 
@@ -346,9 +346,7 @@ static void close_file(bool have_file) {
 }
 
 bool arena_mesh_can_fork(void) {
-  lock_acquire(&arena.lock);
-  size_t bytes = pages_to_bytes(mesh.shared);
-  lock_release(&arena.lock);
+  size_t bytes = pages_to_bytes(load_relaxed(&mesh.shared));
   return bytes == 0 || os_private_allowed(bytes);
 }
 
@@ -367,14 +365,14 @@ bool arena_mesh_fork(void) {
   }
   barrier_fork(false);
   mark_stale(0, 0);
-  mesh.shared = 0;
+  store_relaxed(&mesh.shared, 0);
   close_file(have_file);
   return true;
 }
 
 void arena_mesh_fork_child(void) {
   if (mesh.prepared != NULL) *mesh.prepared = 1;
-  mesh.old_window = NULL;
+  if (mesh.old_window != NULL) mesh.old_window = NULL;
   map_count_forked();
   barrier_fork_child();
 }

@@ -9,6 +9,7 @@
 #include "mesh_renewal.h"
 #include "hazard.h"
 #include "meta.h"
+#include "os.h"
 #include "page_run.h"
 #include "segv.h"
 #include "thread_local_heap.h"
@@ -26,15 +27,21 @@ static Lock *lock_table(unsigned i) {
 
 bool fork_possible(void) { return locks_held > 0 || arena_mesh_can_fork(); }
 
+/* Where there is no other thread, no lock is taken: each would be a store to memory that the child shares, which the
+ * kernel copies for the one and the other. */
+static bool locked; /* (T while it forks) all locks are held */
+
 bool fork_prepare(void) {
   if (locks_held > 0) return false;
-  for (unsigned i = 0; i < LOCK_COUNT; i++) lock_acquire(lock_table(i));
+  const bool alone = os_single_threaded();
+  for (unsigned i = 0; i < LOCK_COUNT && !alone; i++) lock_acquire(lock_table(i));
+  if (locked != !alone) locked = !alone;
   mesh_pass_fork();
   return true;
 }
 
 void fork_parent(void) {
-  for (unsigned i = LOCK_COUNT; i-- > 0;) lock_release(lock_table(i));
+  for (unsigned i = LOCK_COUNT; i-- > 0 && locked;) lock_release(lock_table(i));
 }
 
 void fork_child(void) {
@@ -44,7 +51,7 @@ void fork_child(void) {
   hazard_forget_others();
   segv_fork_child();
   page_runs_fork_child();
-  for (unsigned i = LOCK_COUNT; i-- > 0;) lock_reset(lock_table(i));
+  for (unsigned i = LOCK_COUNT; i-- > 0 && locked;) lock_reset(lock_table(i));
   background_start();
 }
 

@@ -414,9 +414,11 @@ static void dissolve_groups(void) {
 }
 
 void mesh_pass_fork(void) {
-  if (pass.memory_size > 0) os_unmap(pass.memory, pass.memory_size);
-  pass.memory_size = 0;
-  pass.state = PASS_IDLE;
+  if (pass.state != PASS_IDLE) {
+    if (pass.memory_size > 0) os_unmap(pass.memory, pass.memory_size);
+    pass.memory_size = 0;
+    pass.state = PASS_IDLE;
+  }
   if (!arena_mesh_fork()) return;
   dissolve_groups();
   const uint32_t now_ms = os_now_ms(), wait = wait_after_fork(now_ms);

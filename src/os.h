@@ -130,5 +130,7 @@ _Noreturn void os_abort(void);
 
 /* The environment's value, or NULL; NULL too in a program that gained privileges by exec. */
 const char *os_getenv(const char *name);
+/* There is no thread but the caller. False where libc does not tell. */
+bool os_single_threaded(void);
 
 #endif

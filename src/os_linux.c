@@ -158,6 +158,10 @@ void os_write(int fd, const char *text, size_t length) {
 
 void os_abort(void) { abort(); }
 
+extern char __libc_single_threaded __attribute__((weak)); /* since glibc 2.32 */
+
+bool os_single_threaded(void) { return &__libc_single_threaded != NULL && __libc_single_threaded; }
+
 const char *os_getenv(const char *name) {
   extern char **environ;
   if (environ == NULL || getauxval(AT_SECURE)) return NULL;

@@ -318,7 +318,9 @@ void thread_heap_flush(void) {
 void thread_heaps_forget_others(void) {
   ThreadLocalHeap *own = thread_heap;
   bool registered = own != &empty_heap && !own->direct;
-  heaps.first = registered ? own : NULL;
+  ThreadLocalHeap *first = registered ? own : NULL;
+  if (heaps.first == first && (first == NULL || first->next == NULL)) return; /* no store, no copied page */
+  heaps.first = first;
   if (registered) own->next = own->prev = NULL;
 }
 
