@@ -54,6 +54,7 @@ enum {
 
 /* A refill takes no more slots than this, or this share of the class's live ones: a small heap stays small. */
 #define REFILL_MIN 8
+#define REFILL_MIN_BYTES (4 * KIB)
 #define REFILL_SHARE 16
 
 /* A thread's magazine grows beyond this only up to a share of the class's live bytes: threads that only

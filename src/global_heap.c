@@ -65,12 +65,15 @@ bool global_heap_make_span(uint32_t page, unsigned c) {
   return true;
 }
 
+/* Slots that a refill takes whatever is live. */
+static size_t refill_min(unsigned c) { return max_size(1, min_size(REFILL_MIN, REFILL_MIN_BYTES / size_classes[c].size)); }
+
 size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng *rng) {
   ClassHeap *h = &class_heaps[c];
   Unpopulated fresh = {0, 0};
   size_t n = 0;
   lock_acquire(&h->lock);
-  want = min_size(want, max_size(REFILL_MIN, load_relaxed(&h->live) / REFILL_SHARE));
+  want = min_size(want, max_size(refill_min(c), load_relaxed(&h->live) / REFILL_SHARE));
   while (n < want) {
     uint32_t page = fullest_partial(h);
     if (page == 0) {

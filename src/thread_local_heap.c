@@ -143,11 +143,22 @@ static void housekeeping(ThreadLocalHeap *heap) {
   thread_heap_shrink(now_ms);
 }
 
+/* Of a thread's first magazine: as much as it may hold whatever is live. */
+static uint32_t first_capacity(unsigned c) {
+  return (uint32_t)max_size(2, min_size(MAGAZINE_MIN, MAGAZINE_FREE_BYTES / size_classes[c].size));
+}
+
+static bool may_grow(const Magazine *m, unsigned c) {
+  size_t slots = magazine_next_capacity(m->capacity);
+  return slots * size_classes[c].size <= MAGAZINE_FREE_BYTES ||
+         slots <= load_relaxed(&class_heaps[c].live) / MAGAZINE_LIVE_SHARE;
+}
+
 /* A larger magazine with the loaded one's slots; false if it has full size or there is no memory. */
 static bool grow_magazine(ShuffleVector *v, unsigned c) {
   const uint32_t full_size = size_classes[c].capacity;
   Magazine *old = shuffle_vector_magazine(v);
-  uint32_t capacity = MAGAZINE_MIN;
+  uint32_t capacity = first_capacity(c);
   if (old != NULL) {
     if (old->capacity >= full_size) return false;
     capacity = (uint32_t)magazine_next_capacity(old->capacity);
@@ -184,7 +195,7 @@ static void refill(ThreadLocalHeap *heap, unsigned c) {
     }
   }
   size_t want = min_size(heap->refill[c], full_size);
-  if ((m == NULL || m->capacity < want) && !grow_magazine(v, c) && m == NULL) return;
+  if ((m == NULL || (m->capacity < want && may_grow(m, c))) && !grow_magazine(v, c) && m == NULL) return;
   m = shuffle_vector_magazine(v);
   size_t n = global_heap_refill(c, m->slots, min_size(want, m->capacity), m->capacity, &heap->rng);
   store_relaxed(&v->top, m->slots + n);
@@ -253,13 +264,6 @@ static void drain_half(ShuffleVector *v, unsigned c) {
   m->count -= half;
   memmove(m->slots, m->slots + half, m->count * sizeof *m->slots);
   shuffle_vector_load(v, m);
-}
-
-static bool may_grow(const Magazine *m, unsigned c) {
-  if (m == NULL) return true;
-  size_t slots = magazine_next_capacity(m->capacity);
-  return slots * size_classes[c].size <= MAGAZINE_FREE_BYTES ||
-         slots <= load_relaxed(&class_heaps[c].live) / MAGAZINE_LIVE_SHARE;
 }
 
 /* Room in a full vector: a larger magazine while they are small, then an exchange with the previous
