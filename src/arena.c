@@ -9,7 +9,7 @@
 Arena arena = {.lock = LOCK_INIT(RANK_ARENA)};
 
 static size_t map_bytes(size_t pages) { return pages << (arena.page_shift - MAP_UNIT_SHIFT); }
-static size_t table_bytes(size_t pages) { return pages << arena.miniheap_shift; }
+static size_t table_bytes(size_t pages) { return pages * sizeof(MiniHeap); }
 
 size_t arena_metadata_bytes(void) {
   return round_up(map_bytes(arena.frontier), arena.page_size) +
@@ -25,7 +25,7 @@ static bool reserve(size_t bytes) {
   char *p = os_reserve(map + table + bytes);
   if (p == NULL) return false;
   arena.class_map = (_Atomic uint8_t *)p;
-  arena.miniheaps = p + map;
+  arena.miniheaps = (MiniHeap *)(void *)(p + map);
   arena.base = (uintptr_t)p + map + table;
   arena.pages_reserved = (uint32_t)min_size(pages, UINT32_MAX);
   return true;
@@ -43,7 +43,7 @@ static bool commit_to(uint32_t pages) {
   size_t table_from = round_down(table_bytes(arena.committed), page);
   size_t table_to = round_up(table_bytes(pages), page);
   if (!os_commit((char *)arena.class_map + map_from, map_to - map_from)) return false;
-  if (!os_commit(arena.miniheaps + table_from, table_to - table_from)) return false;
+  if (!os_commit((char *)arena.miniheaps + table_from, table_to - table_from)) return false;
   if (!os_commit(page_address(arena.committed), pages_to_bytes(pages - arena.committed))) return false;
   tell_mapped_anew(page_address(arena.committed), pages_to_bytes(pages - arena.committed));
   arena.committed = pages;
@@ -56,7 +56,6 @@ static bool commit_to(uint32_t pages) {
 bool arena_init(void) {
   arena.page_size = os_page_size();
   arena.page_shift = log2_floor(arena.page_size);
-  arena.miniheap_shift = miniheap_shift(arena.page_size);
   size_classes_init(arena.page_size);
   /* Leave a quarter of a limited address space to stacks, libraries and the program's own mappings. */
   size_t left = os_address_space_left();

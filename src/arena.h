@@ -17,9 +17,8 @@ typedef struct Arena {
   uintptr_t base;                 /* (C) address of page 0 */
   _Atomic size_t limit;           /* (~, raised under A) bytes from base that are usable */
   _Atomic uint8_t *class_map;     /* (C) class of each MAP_UNIT of the arena; entries (A), read by all */
-  char *miniheaps;                /* (C) table of entries of 1 << miniheap_shift bytes */
+  MiniHeap *miniheaps;            /* (C) table, by page number */
   unsigned page_shift;            /* (C) */
-  unsigned miniheap_shift;        /* (C) */
   size_t page_size;               /* (C) bytes */
 
   _Alignas(CACHE_LINE) Lock lock; /* (A) */
@@ -44,9 +43,7 @@ bool arena_init(void);
 static inline char *page_address(uint32_t page) {
   return (char *)(arena.base + ((size_t)page << arena.page_shift));
 }
-static inline MiniHeap *miniheap_of(uint32_t page) {
-  return (MiniHeap *)(arena.miniheaps + ((size_t)page << arena.miniheap_shift));
-}
+static inline MiniHeap *miniheap_of(uint32_t page) { return &arena.miniheaps[page]; }
 static inline LargeBlock *large_block_of(uint32_t page) { return (LargeBlock *)miniheap_of(page); }
 static inline FreeRun *free_run_of(uint32_t page) { return (FreeRun *)miniheap_of(page); }
 /* `p` lies in the arena. */

@@ -226,14 +226,15 @@ size_t arena_mesh_maps_needed(MeshMove *moves, size_t count, uint32_t span_pages
 
 /* Live slots only: where a page of a long span has none, the frame keeps a hole. */
 static void copy_live_slots(const MeshMove *move, const SizeClass *sc) {
-  const MiniHeap *mh = miniheap_of(move->page);
+  MiniHeap *mh = miniheap_of(move->page);
+  const uint64_t *bitmap = miniheap_bitmap(mh, sc);
   const char *from = page_address(move->page);
   char *to = frame_address(move->frame);
-  for (size_t i = bitmap_next(mh->bitmap, mh->slots, 0); i < mh->slots;) {
+  for (size_t i = bitmap_next(bitmap, sc->slots, 0); i < sc->slots;) {
     size_t end = i + 1;
-    while (end < mh->slots && bitmap_get(mh->bitmap, end)) end++;
+    while (end < sc->slots && bitmap_get(bitmap, end)) end++;
     memcpy(to + i * sc->size, from + i * sc->size, (end - i) * sc->size);
-    i = bitmap_next(mh->bitmap, mh->slots, end);
+    i = bitmap_next(bitmap, sc->slots, end);
   }
 }
 

@@ -28,8 +28,8 @@ static uint64_t occupied_bit(const MiniHeap *mh) { return (uint64_t)1 << (SHARD_
 
 void bin_insert(ClassHeap *h, uint32_t page, MiniHeap *mh, uint8_t bin) {
   uint32_t *first = &h->bin[thread_shard][bin];
-  mh->bin = bin & 15;
-  mh->shard = thread_shard & 15;
+  mh->bin = bin;
+  mh->shard = thread_shard;
   mh->prev = 0;
   mh->next = *first;
   if (mh->next != 0) miniheap_of(mh->next)->prev = page;

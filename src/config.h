@@ -63,7 +63,7 @@ enum {
 #define MAGAZINE_LIVE_SHARE 4
 
 /* The arena: reserve this much address space, or the largest half, quarter, ... that can be had. */
-#define ARENA_RESERVE_MAX ((size_t)1 << 40) /* page numbers fit 28 bits: see FRAME_STALE */
+#define ARENA_RESERVE_MAX ((size_t)1 << 40) /* page numbers fit 28 bits: see MiniHeap */
 #define ARENA_RESERVE_MIN (16 * MIB)
 
 /* Address space is made usable in steps of at least this, and of 1/16 of what is in use. */

@@ -13,13 +13,10 @@ static _Atomic uint32_t last_tick;   /* (~) os_now_ms */
 
 /* -------------------------------------------------------------------------------------- refill */
 
-static void span_init(uint32_t page, unsigned c) {
-  miniheap_init(miniheap_of(page), page, c);
-  for (uint32_t i = 1; i < size_classes[c].span_pages; i++) {
-    MiniHeap *tail = miniheap_of(page + i);
-    tail->offset = (uint8_t)i;
-    tail->size_class = (uint8_t)c;
-  }
+/* False when the system has no memory for what describes the span. */
+static bool span_init(uint32_t page, unsigned c) {
+  for (uint32_t i = 1; i < size_classes[c].span_pages; i++) miniheap_of(page + i)->offset = (uint8_t)i;
+  return miniheap_init(miniheap_of(page), page, c);
 }
 
 /* Pages to populate ahead in one go for a class that holds `spans` spans: none in a small heap. */
@@ -44,21 +41,30 @@ static bool grow(ClassHeap *h, unsigned c, size_t want, Unpopulated *fresh) {
   uint32_t page = arena_alloc_spans(c, &spans, &content);
   if (page == 0) return false;
   if (content == PAGES_ZERO && populate > 0) *fresh = (Unpopulated){page, spans * sc->span_pages};
-  for (size_t i = spans; i-- > 0;) {
-    uint32_t head = page + (uint32_t)i * sc->span_pages;
-    span_init(head, c);
+  size_t made = 0;
+  for (uint32_t head = page + (uint32_t)spans * sc->span_pages; made < spans; made++) {
+    head -= sc->span_pages;
+    if (!span_init(head, c)) break;
     bin_insert(h, head, miniheap_of(head), BIN_FRESH);
+  }
+  if (made < spans) {
+    arena_free(page, (spans - made) * sc->span_pages);
+    *fresh = (Unpopulated){0, 0};
+    spans = made;
   }
   h->spans += (uint32_t)spans;
   h->span_allocs += spans;
   if (h->spans > h->spans_peak) h->spans_peak = h->spans;
-  return true;
+  return spans > 0;
 }
 
 bool global_heap_make_span(uint32_t page, unsigned c) {
   ClassHeap *h = &class_heaps[c];
   if (!arena_alloc_at(page, c)) return false;
-  span_init(page, c);
+  if (!span_init(page, c)) {
+    arena_free(page, size_classes[c].span_pages);
+    return false;
+  }
   h->spans++;
   h->span_allocs++;
   if (h->spans > h->spans_peak) h->spans_peak = h->spans;
@@ -102,6 +108,7 @@ typedef struct EmptySpans {
 
 static void free_empty_spans(ClassHeap *h, EmptySpans *empty, size_t span_pages) {
   if (empty->count == 0) return;
+  for (size_t i = 0; i < empty->count; i++) miniheap_end(miniheap_of(empty->page[i]));
   arena_free_spans(empty->page, empty->count, span_pages);
   h->spans -= (uint32_t)empty->count;
   h->span_frees += empty->count;
@@ -109,12 +116,12 @@ static void free_empty_spans(ClassHeap *h, EmptySpans *empty, size_t span_pages)
 }
 
 /* The number of a slot that lies in the span at `base`, and is live if the program makes no mistake. */
-static uint32_t live_slot_index(ClassHeap *h, const SizeClass *sc, const MiniHeap *mh, const char *base,
+static uint32_t live_slot_index(ClassHeap *h, const SizeClass *sc, const uint64_t *bitmap, const char *base,
                                 const void *slot) {
   size_t offset = (size_t)((const char *)slot - base);
   uint32_t i = slot_index(sc, offset);
   if (UNLIKELY(i * (size_t)sc->size != offset || i >= sc->slots)) class_heap_misuse(h, "invalid free of", slot);
-  if (UNLIKELY(!bitmap_get(mh->bitmap, i))) class_heap_misuse(h, "double free of", slot);
+  if (UNLIKELY(!bitmap_get(bitmap, i))) class_heap_misuse(h, "double free of", slot);
   return i;
 }
 
@@ -137,14 +144,15 @@ static size_t drain_run(ClassHeap *h, const SizeClass *sc, void *const *slots, s
   const size_t span_bytes = pages_to_bytes(sc->span_pages);
   const char *base = page_address(page);
   MiniHeap *mh = miniheap_of(page);
-  mh->stamp = now_ms;
+  uint64_t *bitmap = miniheap_bitmap(mh, sc);
+  mh->stamp = miniheap_stamp(now_ms);
   if (UNLIKELY(mh->frame != 0)) {
-    group_drain(h, page, live_slot_index(h, sc, mh, base, slots[0]), now_ms);
+    group_drain(h, page, live_slot_index(h, sc, bitmap, base, slots[0]), now_ms);
     return 1;
   }
   size_t n = 0;
   do {
-    bitmap_clear(mh->bitmap, live_slot_index(h, sc, mh, base, slots[n]));
+    bitmap_clear(bitmap, live_slot_index(h, sc, bitmap, base, slots[n]));
     mh->live--;
   } while (++n < count && (size_t)((char *)slots[n] - base) < span_bytes);
   note_drained(h, sc, page, mh, empty);

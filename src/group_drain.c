@@ -6,6 +6,7 @@
 
 static void free_fresh_span(ClassHeap *h, uint32_t page, uint32_t pages) {
   pin_forget(page);
+  miniheap_end(miniheap_of(page));
   arena_free_fresh(page, pages);
   h->spans--;
   h->span_frees++;
@@ -29,7 +30,7 @@ static bool can_go(const ClassHeap *h, uint32_t page, uint32_t pages) {
 }
 
 void group_let_go(ClassHeap *h, uint32_t page) {
-  const uint32_t pages = size_classes[miniheap_of(page)->size_class].span_pages;
+  const uint32_t pages = miniheap_class(miniheap_of(page))->span_pages;
   if (!can_go(h, page, pages) || !release_member(h, page, pages)) return;
   for (uint32_t next = page + pages; can_go(h, next, pages) && release_member(h, next, pages);) next += pages;
   for (uint32_t before = page - pages; can_go(h, before, pages) && release_member(h, before, pages);) before -= pages;
@@ -37,7 +38,7 @@ void group_let_go(ClassHeap *h, uint32_t page) {
 
 void group_end(ClassHeap *h, uint32_t leader) {
   MiniHeap *mh = miniheap_of(leader);
-  const uint32_t pages = size_classes[mh->size_class].span_pages, frame = mh->frame;
+  const uint32_t pages = miniheap_class(mh)->span_pages, frame = mh->frame;
   while (has_members(leader) && release_member(h, mh->group_next, pages)) {
   }
   if (has_members(leader) || (frame != 0 && !arena_mesh_to_anonymous(leader, pages))) {
@@ -62,16 +63,17 @@ void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms) {
   MiniHeap *mh = miniheap_of(page);
   const uint32_t leader = mh->leader;
   MiniHeap *first = miniheap_of(leader);
+  const SizeClass *sc = miniheap_class(mh);
   if (page == leader) {
     if (UNLIKELY(!mesh_group_leader_owns(leader, i)))
-      class_heap_misuse(h, "double free of", page_address(page) + i * size_classes[mh->size_class].size);
+      class_heap_misuse(h, "double free of", page_address(page) + i * sc->size);
   } else {
-    bitmap_clear(mh->bitmap, i);
+    bitmap_clear(miniheap_bitmap(mh, sc), i);
     mh->live--;
   }
-  bitmap_clear(first->bitmap, i);
+  bitmap_clear(miniheap_bitmap(first, sc), i);
   first->live--;
-  first->stamp = now_ms;
+  first->stamp = miniheap_stamp(now_ms);
   if (page != leader && mh->live == 0) group_let_go(h, page);
   if (first->live == 0)
     group_end(h, leader);

@@ -35,7 +35,7 @@ static struct {
 bool mesh_candidate(uint32_t page, unsigned c) {
   const MiniHeap *mh = miniheap_of(page);
   return class_at(page_address(page)) == c && mh->offset == 0 && mh->leader == page && mh->live > 0 &&
-         mh->live < mh->slots && !pin_holds(page);
+         mh->live < size_classes[c].slots && !pin_holds(page);
 }
 
 bool mesh_fillable(uint32_t page, unsigned c) {
@@ -82,7 +82,7 @@ bool mesh_batch_lead(uint32_t page) {
   batch.leading = page;
   for (uint32_t k = 0; k < batch.run; k++, page += sc->span_pages) {
     batch.leads[k] = add_lead(page);
-    if (batch.leads[k]) memcpy(batch.taken + k * words, miniheap_of(page)->bitmap, words * sizeof(uint64_t));
+    if (batch.leads[k]) memcpy(batch.taken + k * words, miniheap_bitmap(miniheap_of(page), sc), words * sizeof(uint64_t));
   }
   batch.ranges += batch.moves > before;
   return true;
@@ -104,13 +104,15 @@ static size_t movable_spans(uint32_t b) {
 static void add_join(uint32_t a, uint32_t b, uint64_t *taken) {
   if (batch.moves == MESH_BATCH_MAX || a == b) return;
   if (!mesh_candidate(b, batch.c) && !make_filler(b)) return;
+  const SizeClass *sc = &size_classes[batch.c];
   const MiniHeap *to = miniheap_of(a), *from = miniheap_of(b);
+  const uint64_t *bits = miniheap_bitmap(miniheap_of(b), sc);
   const uint32_t frame = frame_is_current(to->frame) ? to->frame : a;
-  for (size_t w = 0; w < bitmap_words(from->slots); w++)
-    if (taken[w] & from->bitmap[w]) return;
+  for (size_t w = 0; w < bitmap_words(sc->slots); w++)
+    if (taken[w] & bits[w]) return;
   size_t spans = movable_spans(b);
   if (spans == 0 || spans > GROUP_SIZE_MAX || batch.moves + spans > MESH_BATCH_MAX) return;
-  for (size_t w = 0; w < bitmap_words(from->slots); w++) taken[w] |= from->bitmap[w];
+  for (size_t w = 0; w < bitmap_words(sc->slots); w++) taken[w] |= bits[w];
   batch.join[batch.joins++] = (Join){.into = a, .from = b, .old_frame = from->frame};
   uint32_t page = b;
   do {

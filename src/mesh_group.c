@@ -1,5 +1,12 @@
 #include "mesh_group.h"
 
+static uint64_t *bitmap_of(uint32_t page) {
+  MiniHeap *mh = miniheap_of(page);
+  return miniheap_bitmap(mh, miniheap_class(mh));
+}
+
+static uint32_t slots_of(uint32_t page) { return miniheap_class(miniheap_of(page))->slots; }
+
 size_t mesh_group_size(uint32_t leader) {
   size_t n = 1;
   for (uint32_t p = miniheap_of(leader)->group_next; p != leader; p = miniheap_of(p)->group_next) n++;
@@ -7,26 +14,36 @@ size_t mesh_group_size(uint32_t leader) {
 }
 
 bool mesh_group_leader_owns(uint32_t leader, size_t i) {
-  if (!bitmap_get(miniheap_of(leader)->bitmap, i)) return false;
+  if (!bitmap_get(bitmap_of(leader), i)) return false;
   for (uint32_t p = miniheap_of(leader)->group_next; p != leader; p = miniheap_of(p)->group_next)
-    if (bitmap_get(miniheap_of(p)->bitmap, i)) return false;
+    if (bitmap_get(bitmap_of(p), i)) return false;
   return true;
 }
 
 void mesh_group_keep_own_bits(uint32_t leader) {
   MiniHeap *mh = miniheap_of(leader);
-  const size_t words = bitmap_words(mh->slots);
+  uint64_t *bitmap = bitmap_of(leader);
+  const size_t slots = slots_of(leader);
   for (uint32_t p = mh->group_next; p != leader; p = miniheap_of(p)->group_next)
-    for (size_t w = 0; w < words; w++) mh->bitmap[w] &= ~miniheap_of(p)->bitmap[w];
-  mh->live = (uint16_t)bitmap_count(mh->bitmap, mh->slots);
+    for (size_t w = 0; w < bitmap_words(slots); w++) bitmap[w] &= ~bitmap_of(p)[w];
+  mh->live = (uint16_t)bitmap_count(bitmap, slots);
+}
+
+/* Of a group of its own. */
+static uint32_t make_leader(uint32_t page) {
+  MiniHeap *mh = miniheap_of(page);
+  mh->leader = mh->group_next = page;
+  return page;
 }
 
 /* Adds a span with its own bits to the group of `leader`. */
 static void adopt(uint32_t leader, uint32_t page) {
   MiniHeap *to = miniheap_of(leader), *mh = miniheap_of(page);
-  for (size_t w = 0; w < bitmap_words(mh->slots); w++) {
-    check_debug((to->bitmap[w] & mh->bitmap[w]) == 0);
-    to->bitmap[w] |= mh->bitmap[w];
+  uint64_t *of_group = bitmap_of(leader);
+  const uint64_t *own = bitmap_of(page);
+  for (size_t w = 0; w < bitmap_words(slots_of(page)); w++) {
+    check_debug((of_group[w] & own[w]) == 0);
+    of_group[w] |= own[w];
   }
   to->live = (uint16_t)(to->live + mh->live);
   mh->leader = leader;
@@ -45,7 +62,7 @@ uint32_t mesh_group_merge(uint32_t a, uint32_t b) {
     if (mh->frame == miniheap_of(a)->frame) {
       adopt(a, page);
     } else if (rest == 0) {
-      rest = mh->leader = mh->group_next = page;
+      rest = make_leader(page);
     } else {
       adopt(rest, page);
     }
@@ -62,9 +79,9 @@ uint32_t mesh_group_split(uint32_t page) {
     next = mh->group_next;
     more = next != leader;
     if (p == page)
-      mh->leader = mh->group_next = p;
+      make_leader(p);
     else if (rest == 0)
-      rest = mh->leader = mh->group_next = p;
+      rest = make_leader(p);
     else
       adopt(rest, p);
   }
@@ -77,7 +94,7 @@ void mesh_group_leave(uint32_t member) {
   uint32_t before = mh->leader;
   while (miniheap_of(before)->group_next != member) before = miniheap_of(before)->group_next;
   miniheap_of(before)->group_next = mh->group_next;
-  mh->group_next = mh->leader = member;
+  make_leader(member);
 }
 
 void mesh_group_assert_state(uint32_t leader) {
@@ -88,8 +105,8 @@ void mesh_group_assert_state(uint32_t leader) {
     const MiniHeap *mh = miniheap_of(p);
     check_debug(mh->leader == leader && mh->bin == BIN_NONE && mh->size_class == first->size_class);
     check_debug(mh->frame == first->frame && mh->frame != 0);
-    for (size_t w = 0; w < bitmap_words(mh->slots); w++)
-      check_debug((mh->bitmap[w] & ~first->bitmap[w]) == 0);
+    for (size_t w = 0; w < bitmap_words(slots_of(p)); w++)
+      check_debug((bitmap_of(p)[w] & ~bitmap_of(leader)[w]) == 0);
     members_live += mh->live;
   }
   check_debug(members_live <= first->live);

@@ -10,7 +10,7 @@
 enum { PIECE_PAGES = 1024 }; /* looked at in one hold of the class lock */
 
 static bool is_settled(const MeshRows *r, uint32_t page, uint32_t now_ms) {
-  return r->unsettled_too || now_ms - miniheap_of(page)->stamp >= MESH_SETTLE_MS;
+  return r->unsettled_too || miniheap_is_settled(miniheap_of(page), now_ms);
 }
 
 /* Trims the span if it is one that can be. (S) */
@@ -149,7 +149,7 @@ static void add_row(MeshRows *r, uint32_t page) {
   r->page[r->count++] = page;
   for (uint32_t k = 0; k < r->run; k++, page += sc->span_pages)
     if (class_at(page_address(page)) == r->c)
-      bitmap_append(row, k * sc->slots, miniheap_of(page)->bitmap, sc->slots);
+      bitmap_append(row, k * sc->slots, miniheap_bitmap(miniheap_of(page), sc), sc->slots);
   r->row_end = page;
 }
 

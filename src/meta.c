@@ -22,9 +22,17 @@ _Static_assert(sizeof(PurgedBlocks) == PURGED_SIZE, "a block of its own kind");
 /* So many free blocks of that size keep their page, however long nobody takes them. */
 enum { UNPURGED_KEEP = 8 };
 
+/* Small blocks lie together, so that what larger ones are aligned to does not part them. */
+enum { SLAB_SIZE = PURGED_SIZE, SMALL_SIZE = SLAB_SIZE / 4 };
+
+typedef struct Bump {
+  char *at, *end;
+} Bump;
+
 static struct {
   Lock lock;
-  char *bump, *end;                         /* (lock) what is left of the newest chunk */
+  Bump chunk;                               /* (lock) what is left of the newest chunk, ... */
+  Bump slab;                                /* (lock) ... and of the newest of its blocks that was cut into small ones */
   FreeBlock *free_list[META_MAX_SHIFT + 1]; /* (lock) by binary logarithm of the size */
   _Atomic size_t unpurged;                  /* (lock), read by all as a hint: blocks in the list of PURGED_SHIFT ... */
   size_t unpurged_low;                      /* (lock) ... and fewest of them since the last meta_purge */
@@ -39,20 +47,33 @@ static unsigned shift_for(size_t size) {
   return size <= (size_t)1 << META_MIN_SHIFT ? META_MIN_SHIFT : log2_ceil(size);
 }
 
-/* Blocks are aligned to their size up to PURGED_SIZE: no false sharing, and whole pages to purge. */
-static void *bump_locked(size_t size) {
-  size_t align = min_size(size, PURGED_SIZE), skip = (0 - (uintptr_t)meta.bump) & (align - 1);
-  meta.bump += min_size(skip, (size_t)(meta.end - meta.bump));
-  if ((size_t)(meta.end - meta.bump) < size) {
-    char *chunk = os_map(META_CHUNK);
-    if (chunk == NULL) return NULL;
-    add_relaxed(&meta.resident, META_CHUNK);
-    meta.bump = chunk;
-    meta.end = chunk + META_CHUNK;
-  }
-  void *block = meta.bump;
-  meta.bump += size;
+/* Blocks are aligned to their size up to PURGED_SIZE: whole pages to purge. NULL if there is no room. */
+static void *bump(Bump *b, size_t size) {
+  const size_t align = min_size(size, PURGED_SIZE), skip = (0 - (uintptr_t)b->at) & (align - 1);
+  if (size + skip > (size_t)(b->end - b->at)) return NULL;
+  void *block = b->at + skip;
+  b->at += skip + size;
   return block;
+}
+
+static void *bump_chunk(size_t size) {
+  void *block = bump(&meta.chunk, size);
+  if (block != NULL) return block;
+  char *chunk = os_map(META_CHUNK);
+  if (chunk == NULL) return NULL;
+  add_relaxed(&meta.resident, META_CHUNK);
+  meta.chunk = (Bump){chunk, chunk + META_CHUNK};
+  return bump(&meta.chunk, size);
+}
+
+static void *bump_locked(size_t size) {
+  if (size > SMALL_SIZE) return bump_chunk(size);
+  void *block = bump(&meta.slab, size);
+  if (block != NULL) return block;
+  char *slab = bump_chunk(SLAB_SIZE);
+  if (slab == NULL) return NULL;
+  meta.slab = (Bump){slab, slab + SLAB_SIZE};
+  return bump(&meta.slab, size);
 }
 
 static void *take_free(unsigned shift) {

@@ -1,11 +1,11 @@
-/* The metadata allocator: thread heaps and magazines. Blocks are powers of two, kept for reuse by
+/* The metadata allocator: thread heaps, magazines and long bitmaps. Blocks are powers of two, kept for reuse by
  * size; the larger ones, full-size magazines, give their pages back when nobody wants them for a while. */
 #ifndef MESH_META_H
 #define MESH_META_H
 
 #include "config.h"
 
-enum { META_MIN_SHIFT = 6, META_MAX_SHIFT = 16 };
+enum { META_MIN_SHIFT = 4, META_MAX_SHIFT = 16 };
 
 /* `size` at most 1 << META_MAX_SHIFT. Contents undefined. NULL when the system has no memory. */
 void *meta_alloc(size_t size);

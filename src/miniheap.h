@@ -30,22 +30,26 @@ enum {
 };
 
 typedef struct MiniHeap {
-  uint32_t next, prev;  /* (S) page numbers in the list of its bin; 0 ends it */
-  uint32_t frame;       /* (S and A) page whose offset in the memfd the span is mapped at; 0 if anonymous;
-                         * with FRAME_STALE, mapped privately onto a file from before a fork, or a copy */
-  uint8_t offset;       /* (C while a span) pages from the head; 0 in the head itself */
-  uint8_t trimmed;      /* (S) pages without a live slot that were purged since the last refill */
-  uint8_t size_class;   /* (C while a span) */
-  uint8_t bin : 4;      /* (S) list it is in, or BIN_NONE, ... */
-  uint8_t shard : 4;    /* (S) ... and whose */
-  uint16_t live;        /* (S) bits set */
-  uint16_t slots;       /* (C while a span) */
-  uint32_t stamp;       /* (S) os_now_ms of the last drain into it; 0 if none since it was trimmed */
-  uint32_t group_next;  /* (S) next member of its mesh group, a ring; its own page if in none */
-  uint32_t leader;      /* (S) page of its mesh group's leader; its own page if in no group */
-  uint64_t bitmap[];    /* (S) one bit a slot, set from before the slot can reach a program until drained */
+  union {
+    uint64_t word;   /* (S) one bit a slot, set from before the slot can reach a program until drained: here ... */
+    uint64_t *words; /* (S) ... or, where there are more than 64, in a block of the metadata allocator */
+  };
+  uint64_t next : 28;       /* (S) page numbers in the list of its bin; 0 ends it */
+  uint64_t prev : 28;       /* (S) */
+  uint64_t bin : 4;         /* (S) list it is in, or BIN_NONE, ... */
+  uint64_t trimmed : 4;     /* (S) pages without a live slot that were purged since the last refill */
+  uint64_t leader : 28;     /* (S) page of its mesh group's leader; its own page if in no group */
+  uint64_t group_next : 28; /* (S) next member of its mesh group, a ring; its own page if in none */
+  uint64_t size_class : 6;  /* (S) */
+  uint64_t shard : 2;       /* (S) whose list it is in */
+  uint32_t frame;           /* (S and A) page whose offset in the memfd the span is mapped at; 0 if anonymous;
+                             * with FRAME_STALE, mapped privately onto a file from before a fork, or a copy */
+  uint8_t offset;           /* (C while a span) pages from the head; 0 in the head itself */
+  uint8_t stamp;            /* (S) miniheap_stamp of the last drain into it; 0 if none since it was found settled */
+  uint16_t live;            /* (S) bits set */
 } MiniHeap;
-_Static_assert(sizeof(MiniHeap) == 32, "header and the bitmap of a 4 KiB page fill a cache line");
+_Static_assert(sizeof(MiniHeap) == 32, "two entries of the table to a cache line");
+_Static_assert(CLASS_END <= 1 << 6 && THREAD_SHARDS <= 1 << 2 && SPAN_BINS < BIN_NONE, "they fit their fields");
 
 /* A stale frame is no one's to share, punch or make again. Its page number matters only beside its neighbours':
  * where it goes on from theirs, both are one mapping. So that those of the files of successive forks never
@@ -71,13 +75,30 @@ typedef struct FreeRun {
 } FreeRun;
 _Static_assert(sizeof(FreeRun) <= sizeof(MiniHeap), "a free run fits the entry of a page");
 
-/* Bytes of a table entry: header and one bit for each smallest slot of a page, up to a power of two. */
-static inline unsigned miniheap_shift(size_t page_size) {
-  return log2_ceil(sizeof(MiniHeap) + page_size / MIN_ALIGN / 8);
+/* A fresh head: all slots free. False when the system has no memory for the bitmap. */
+bool miniheap_init(MiniHeap *mh, uint32_t page, unsigned size_class);
+/* Gives back what miniheap_init took. */
+void miniheap_end(MiniHeap *mh);
+
+static inline const SizeClass *miniheap_class(const MiniHeap *mh) { return &size_classes[mh->size_class]; }
+
+/* The bitmap of a head of class `sc`. */
+static inline uint64_t *miniheap_bitmap(MiniHeap *mh, const SizeClass *sc) {
+  return sc->slots <= 64 ? &mh->word : mh->words;
 }
 
-/* A fresh head: all slots free. */
-void miniheap_init(MiniHeap *mh, uint32_t page, unsigned size_class);
+/* Times as a MiniHeap has them: in units of 32 ms, modulo 8 s, never 0. */
+enum { STAMP_SHIFT = 5 };
+static inline uint8_t miniheap_stamp(uint32_t now_ms) {
+  uint8_t stamp = (uint8_t)(now_ms >> STAMP_SHIFT);
+  return stamp == 0 ? 1 : stamp;
+}
+/* About MESH_SETTLE_MS have gone by since the last drain. It may seem to be less when it is a little more than a multiple
+ * of 8 s: a later look will tell. */
+static inline bool miniheap_is_settled(const MiniHeap *mh, uint32_t now_ms) {
+  const uint8_t age = (uint8_t)(miniheap_stamp(now_ms) - mh->stamp);
+  return mh->stamp == 0 || age > MESH_SETTLE_MS >> STAMP_SHIFT;
+}
 
 /* Sets the bits of up to `room` free slots, chosen at random if not all fit, and stores their addresses
  * at `out`. Returns how many. `base` is the address of slot 0. Popped from the end, they come in the order
@@ -88,10 +109,11 @@ size_t miniheap_take(MiniHeap *mh, char *base, void **out, size_t room, Rng *rng
 
 /* The list a head belongs in by its occupancy; BIN_NONE if full. */
 static inline uint8_t miniheap_bin(const MiniHeap *mh) {
-  return mh->live == mh->slots ? BIN_NONE : (uint8_t)(mh->live * size_classes[mh->size_class].bin_factor >> BIN_SHIFT);
+  const SizeClass *sc = miniheap_class(mh);
+  return mh->live == sc->slots ? BIN_NONE : (uint8_t)(mh->live * sc->bin_factor >> BIN_SHIFT);
 }
 
 /* Debug builds: bits, counts and class agree. */
-void miniheap_assert_state(const MiniHeap *mh);
+void miniheap_assert_state(MiniHeap *mh);
 
 #endif

@@ -32,7 +32,7 @@ static bool is_usable(uint32_t page) { return page < load_acquire(&pins.count); 
  * that, or a system call under way may write there, it stays. (mesh lock, S) */
 static void take_out(ClassHeap *h, uint32_t page) {
   MiniHeap *mh = miniheap_of(page);
-  const uint32_t leader = mh->leader, frame = mh->frame, pages = size_classes[mh->size_class].span_pages;
+  const uint32_t leader = mh->leader, frame = mh->frame, pages = miniheap_class(mh)->span_pages;
   if (!arena_mesh_take_out(page, pages)) return;
   bin_remove(h, miniheap_of(leader));
   uint32_t rest = mesh_group_split(page);

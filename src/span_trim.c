@@ -3,14 +3,14 @@
 #include "os.h"
 
 /* No live slot touches the page that is the k-th of the span. */
-static bool page_is_free(const MiniHeap *mh, const SizeClass *sc, size_t k) {
+static bool page_is_free(MiniHeap *mh, const SizeClass *sc, size_t k) {
   size_t first = k * arena.page_size / sc->size, last = ((k + 1) * arena.page_size - 1) / sc->size;
-  return bitmap_next(mh->bitmap, mh->slots, first) > last;
+  return bitmap_next(miniheap_bitmap(mh, sc), sc->slots, first) > last;
 }
 
 void span_trim(ClassHeap *h, uint32_t page) {
   MiniHeap *mh = miniheap_of(page);
-  const SizeClass *sc = &size_classes[mh->size_class];
+  const SizeClass *sc = miniheap_class(mh);
   /* A frame never had more than the pages with live slots, and the pages of others' memory are not ours. */
   if (sc->span_pages == 1 || mh->frame != 0 || mh->stamp == 0) return;
   span_untrim(h, mh);
@@ -18,7 +18,7 @@ void span_trim(ClassHeap *h, uint32_t page) {
     uint32_t end = k;
     while (end < sc->span_pages && page_is_free(mh, sc, end)) end++;
     if (end > k && os_purge(page_address(page + k), pages_to_bytes(end - k)))
-      mh->trimmed = (uint8_t)(mh->trimmed + (end - k));
+      mh->trimmed = mh->trimmed + (end - k);
     k = end + 1;
   }
   h->trimmed_pages += mh->trimmed;

@@ -2,18 +2,17 @@
 #include "mesh_group.h"
 #include "model.h"
 
-enum { MINIHEAP_SHIFT = 6 };
-static _Alignas(64) char table[(SPANS + 1) << MINIHEAP_SHIFT];
+static MiniHeap table[SPANS + 1];
 
 static void put(const State *s) {
   arena.miniheaps = table;
-  arena.miniheap_shift = MINIHEAP_SHIFT;
+  size_classes[CLASS_FIRST].slots = SLOTS;
   for (Page p = 1; p <= SPANS; p++) {
     const Span *span = &s->span[p];
     MiniHeap *mh = miniheap_of(p);
     *mh = (MiniHeap){.frame = (uint32_t)(span->frame & ~STALE) | (span->frame & STALE ? FRAME_STALE : 0),
-                     .bin = BIN_NONE, .slots = SLOTS, .group_next = span->next, .leader = span->leader};
-    mh->bitmap[0] = span->bits;
+                     .bin = BIN_NONE, .size_class = CLASS_FIRST, .group_next = span->next, .leader = span->leader,
+                     .word = span->bits};
     mh->live = (uint16_t)popcount64(span->bits);
   }
 }
@@ -22,7 +21,7 @@ static void take(State *s) {
   for (Page p = 1; p <= SPANS; p++) {
     const MiniHeap *mh = miniheap_of(p);
     Span *span = &s->span[p];
-    *span = (Span){.bits = (uint8_t)mh->bitmap[0], .frame = span->frame, .leader = (Page)mh->leader,
+    *span = (Span){.bits = (uint8_t)mh->word, .frame = span->frame, .leader = (Page)mh->leader,
                    .next = (Page)mh->group_next};
     if (mh->live != popcount64(span->bits)) broken("live is not the number of bits");
   }

@@ -39,7 +39,7 @@ static bool is_live(unsigned c, const void *slot) {
   assert_int_equal(offset % size_classes[c].size, 0);
   uint32_t i = slot_index(&size_classes[c], offset);
   assert_true(i < size_classes[c].slots);
-  return bitmap_get(miniheap_of(head)->bitmap, i);
+  return bitmap_get(miniheap_bitmap(miniheap_of(head), miniheap_class(miniheap_of(head))), i);
 }
 
 TEST(refills_give_distinct_live_slots_of_the_class) {

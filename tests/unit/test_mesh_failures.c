@@ -106,19 +106,21 @@ static void check_stores(void) {
 }
 
 static size_t check_group(uint32_t leader) {
-  const MiniHeap *first = miniheap_of(leader);
-  const size_t words = bitmap_words(first->slots);
+  MiniHeap *first = miniheap_of(leader);
+  const SizeClass *sc = miniheap_class(first);
+  const uint64_t *of_group = miniheap_bitmap(first, sc);
   uint64_t taken[64] = {0};
   size_t members = 0;
-  expect(bitmap_count(first->bitmap, first->slots) == first->live);
+  expect(bitmap_count(of_group, sc->slots) == first->live);
   for (uint32_t p = first->group_next; p != leader; p = miniheap_of(p)->group_next, members++) {
-    const MiniHeap *mh = miniheap_of(p);
+    MiniHeap *mh = miniheap_of(p);
+    const uint64_t *own = miniheap_bitmap(mh, sc);
     expect(mh->leader == leader && mh->frame == first->frame && frame_is_current(mh->frame));
-    expect(bitmap_count(mh->bitmap, mh->slots) == mh->live);
-    for (size_t w = 0; w < words; w++) {
-      expect((mh->bitmap[w] & taken[w]) == 0);
-      expect((mh->bitmap[w] & ~first->bitmap[w]) == 0);
-      taken[w] |= mh->bitmap[w];
+    expect(bitmap_count(own, sc->slots) == mh->live);
+    for (size_t w = 0; w < bitmap_words(sc->slots); w++) {
+      expect((own[w] & taken[w]) == 0);
+      expect((own[w] & ~of_group[w]) == 0);
+      taken[w] |= own[w];
     }
   }
   mesh_group_assert_state(leader);
@@ -146,9 +148,10 @@ static void check_bits(void) {
     const char *p = objects[i].address;
     if (p == NULL) continue;
     uint32_t page = page_of(p) - miniheap_of(page_of(p))->offset;
-    const MiniHeap *mh = miniheap_of(page);
-    uint32_t slot = slot_index(&size_classes[mh->size_class], (size_t)(p - page_address(page)));
-    expect(is_leader(page) ? mesh_group_leader_owns(page, slot) : bitmap_get(mh->bitmap, slot));
+    MiniHeap *mh = miniheap_of(page);
+    const SizeClass *sc = miniheap_class(mh);
+    uint32_t slot = slot_index(sc, (size_t)(p - page_address(page)));
+    expect(is_leader(page) ? mesh_group_leader_owns(page, slot) : bitmap_get(miniheap_bitmap(mh, sc), slot));
   }
 }
 

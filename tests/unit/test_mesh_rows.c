@@ -62,7 +62,7 @@ static void check_row(const MeshRows *r, size_t i) {
   assert_false(bound_together(page - sc->span_pages, page));
   for (uint32_t k = 0; k < r->run; k++, page += sc->span_pages) {
     if (mesh_candidate(page, c)) {
-      bitmap_append(expected, k * sc->slots, miniheap_of(page)->bitmap, sc->slots);
+      bitmap_append(expected, k * sc->slots, miniheap_bitmap(miniheap_of(page), sc), sc->slots);
       spans++;
     } else {
       assert_true(mesh_fillable(page, c));

@@ -6,11 +6,13 @@
 
 static const size_t largest = (size_t)1 << META_MAX_SHIFT;
 
-TEST(blocks_begin_on_a_cache_line) {
+/* Those of a cache line and more lie in no other's. */
+TEST(blocks_are_aligned_to_their_size_up_to_a_page) {
   for (size_t size = 1; size <= largest; size = size * 3 / 2 + 1) {
     void *block = meta_alloc(size);
     assert_non_null(block);
-    assert_int_equal((uintptr_t)block % CACHE_LINE, 0);
+    const size_t rounded = max_size((size_t)1 << log2_ceil(size), (size_t)1 << META_MIN_SHIFT);
+    assert_int_equal((uintptr_t)block % min_size(rounded, 4096), 0);
     meta_free(block, size);
   }
 }
@@ -93,7 +95,7 @@ TEST(what_nobody_wants_gives_its_pages_back) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(blocks_begin_on_a_cache_line),
+      cmocka_unit_test(blocks_are_aligned_to_their_size_up_to_a_page),
       cmocka_unit_test(blocks_are_reused_by_power_of_two),
       cmocka_unit_test(blocks_do_not_overlap),
       cmocka_unit_test(a_steady_demand_takes_nothing_more_from_the_system),

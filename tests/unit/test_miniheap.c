@@ -7,21 +7,23 @@
 enum { PAGE_SIZE = 4096, PAGE_NUMBER = 7, SLOT_SIZE = 32, SLOTS = PAGE_SIZE / SLOT_SIZE };
 
 /* A table entry and the span that it describes. */
-static _Alignas(CACHE_LINE) unsigned char entry[128];
+static MiniHeap entry;
 static char span[PAGE_SIZE];
-static MiniHeap *const mh = (MiniHeap *)entry;
+static MiniHeap *const mh = &entry;
 
 static void init_span(void) {
   size_classes_init(PAGE_SIZE);
-  memset(entry, 0xff, sizeof entry); /* what a page was before must not matter */
-  miniheap_init(mh, PAGE_NUMBER, size_class_of(SLOT_SIZE));
+  memset(&entry, 0xff, sizeof entry); /* what a page was before must not matter */
+  assert_true(miniheap_init(mh, PAGE_NUMBER, size_class_of(SLOT_SIZE)));
 }
+
+static uint64_t *bitmap(void) { return miniheap_bitmap(mh, miniheap_class(mh)); }
 
 /* All slots live but these. */
 static void leave_free(const size_t *slots, size_t count) {
   init_span();
-  for (size_t i = 0; i < SLOTS; i++) bitmap_set(mh->bitmap, i);
-  for (size_t i = 0; i < count; i++) bitmap_clear(mh->bitmap, slots[i]);
+  for (size_t i = 0; i < SLOTS; i++) bitmap_set(bitmap(), i);
+  for (size_t i = 0; i < count; i++) bitmap_clear(bitmap(), slots[i]);
   mh->live = (uint16_t)(SLOTS - count);
 }
 
@@ -33,9 +35,9 @@ static size_t slot_of(const void *p) {
 
 TEST(a_fresh_head_is_free_and_alone) {
   init_span();
-  assert_int_equal(mh->slots, SLOTS);
+  assert_int_equal(miniheap_class(mh)->slots, SLOTS);
   assert_int_equal(mh->live, 0);
-  assert_int_equal(bitmap_count(mh->bitmap, SLOTS), 0);
+  assert_int_equal(bitmap_count(bitmap(), SLOTS), 0);
   assert_int_equal(mh->offset, 0);
   assert_int_equal(mh->bin, BIN_NONE);
   assert_int_equal(mh->leader, PAGE_NUMBER);
@@ -59,14 +61,14 @@ TEST(takes_exactly_the_free_slots) {
       live[slot_of(out[i])] = true;
     }
     live_count += taken;
-    for (size_t i = 0; i < SLOTS; i++) assert_int_equal(bitmap_get(mh->bitmap, i), live[i]);
+    for (size_t i = 0; i < SLOTS; i++) assert_int_equal(bitmap_get(bitmap(), i), live[i]);
     assert_int_equal(mh->live, live_count);
     miniheap_assert_state(mh);
     for (size_t i = 0; i < SLOTS; i++)
       if (live[i] && rng_below(&rng, 2) == 0) {
         live[i] = false;
         live_count--;
-        bitmap_clear(mh->bitmap, i);
+        bitmap_clear(bitmap(), i);
         mh->live--;
       }
   }

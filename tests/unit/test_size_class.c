@@ -43,11 +43,11 @@ TEST(spans_are_as_short_as_a_waste_of_a_sixteenth_allows) {
   }
 }
 
-TEST(a_bitmap_fits_the_table_entry_of_one_page) {
+TEST(a_miniheap_can_say_how_many_pages_of_its_span_were_purged) {
   FOR_EACH_PAGE_SIZE(page_size)
   for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) {
-    size_t bytes = sizeof(MiniHeap) + bitmap_words(size_classes[c].slots) * sizeof(uint64_t);
-    assert_true(bytes <= (size_t)1 << miniheap_shift(page_size));
+    MiniHeap mh = {.trimmed = size_classes[c].span_pages};
+    assert_int_equal(mh.trimmed, size_classes[c].span_pages);
   }
 }
 
@@ -122,7 +122,7 @@ int main(void) {
       cmocka_unit_test(every_size_has_the_smallest_class_that_holds_it),
       cmocka_unit_test(slots_are_multiples_of_the_promised_alignment),
       cmocka_unit_test(spans_are_as_short_as_a_waste_of_a_sixteenth_allows),
-      cmocka_unit_test(a_bitmap_fits_the_table_entry_of_one_page),
+      cmocka_unit_test(a_miniheap_can_say_how_many_pages_of_its_span_were_purged),
       cmocka_unit_test(rounding_loses_an_eighth_on_average_at_most),
       cmocka_unit_test(slot_index_is_exact_for_every_offset_of_a_span),
       cmocka_unit_test(aligned_sizes_have_the_smallest_class_that_keeps_the_alignment),
