@@ -5,19 +5,8 @@
 static struct {
   uint64_t *seams;   /* (A) one bit for each page that a seam is before; NULL before the first meshing */
   size_t boundaries; /* (A) places in the arena where one mapping ends and the next begins */
-  size_t births;     /* (A) forks before the first meshing: what was committed since each may be apart */
+  bool born;         /* (A) of a fork, before the first meshing: there may be seams already */
 } maps;
-
-bool map_count_open(void) {
-  if (maps.seams != NULL) return true;
-  uint64_t *seams = os_map_sparse(round_up(arena.pages_reserved / 8 + 8, arena.page_size));
-  if (seams == NULL) return false;
-  lock_acquire(&arena.lock);
-  maps.seams = seams;
-  maps.boundaries += maps.births;
-  lock_release(&arena.lock);
-  return true;
-}
 
 uint32_t map_count_file_page(uint32_t page) {
   if (page == 0 || page >= arena.frontier) return 0;
@@ -66,6 +55,46 @@ static bool is_seam(uint32_t page) {
   return !os_is_one_mapping(page_address(page - 1), pages_to_bytes(2), page_address(arena.pages_reserved - 1));
 }
 
+/* A large block that was moved ends before `page`. */
+static bool moved_before(uint32_t page) {
+  while (class_at(page_address(page - 1)) == CLASS_LARGE_TAIL) page--;
+  return class_at(page_address(page - 1)) == CLASS_LARGE && large_block_of(page - 1)->moved;
+}
+
+/* One begins or ends there: those are counted by their number. */
+static bool is_edge_of_moved(uint32_t page) {
+  const unsigned c = class_at(page_address(page));
+  if (c == CLASS_LARGE && large_block_of(page)->moved) return true;
+  return c != CLASS_LARGE_TAIL && moved_before(page);
+}
+
+/* Seams between the pages from `first` to `last`, none of which is mapped onto a file. The kernel is asked for ever
+ * shorter ranges. */
+static void find_seams(uint32_t first, uint32_t last) {
+  if (first == last) return;
+  const size_t bytes = pages_to_bytes(last - first + 1);
+  if (os_is_one_mapping(page_address(first), bytes, page_address(arena.pages_reserved - 1))) return;
+  if (first + 1 < last) {
+    const uint32_t middle = first + (last - first) / 2;
+    find_seams(first, middle);
+    find_seams(middle, last);
+  } else if (!is_edge_of_moved(last)) {
+    set_seam(last, true);
+    maps.boundaries++;
+  }
+}
+
+bool map_count_open(void) {
+  if (maps.seams != NULL) return true;
+  uint64_t *seams = os_map_sparse(round_up(arena.pages_reserved / 8 + 8, arena.page_size));
+  if (seams == NULL) return false;
+  lock_acquire(&arena.lock);
+  maps.seams = seams;
+  if (maps.born) find_seams(0, arena.committed - 1);
+  lock_release(&arena.lock);
+  return true;
+}
+
 /* Fresh memory may have joined what is on either side, or both to each other: the kernel knows. */
 static void renew_seams(uint32_t page, uint32_t pages) {
   const uint32_t end = page + pages;
@@ -100,7 +129,7 @@ void map_count_apart(void) {
 
 void map_count_forked(void) {
   if (maps.seams == NULL) {
-    maps.births++;
+    if (!maps.born) maps.born = true; /* no store, no copied page */
     return;
   }
   const uint32_t page = arena.committed; /* what is committed from here on */

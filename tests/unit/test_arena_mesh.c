@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "barrier.h"
@@ -136,6 +137,29 @@ static void fork_often(void *unused) {
 
 TEST(mappings_are_counted_over_many_forks) { assert_child_passes(fork_often, NULL); }
 
+/* Large blocks that move leave holes that are mapped anew, and in a child the kernel joins none of it. */
+static void move_blocks(void *unused) {
+  (void)unused;
+  enum { BLOCKS = 48, STEP = 1 << 20 };
+  char *block[BLOCKS];
+  for (size_t i = 0; i < BLOCKS; i++) memset(block[i] = mesh_malloc(STEP), (int)i, STEP);
+  const pid_t child = fork();
+  if (child != 0) {
+    int status = 1;
+    expect(waitpid(child, &status, 0) == child && status == 0);
+    return;
+  }
+  for (size_t i = 0; i < BLOCKS; i += 2) expect((block[i] = mesh_realloc(block[i], 3 * STEP)) != NULL);
+  for (size_t i = 0; i < BLOCKS; i += 4) mesh_free(block[i]);
+  if (!meshing_works()) _exit(0);
+  expect(arena_mesh_maps() >= real_mappings(false));
+  expect(arena_mesh_maps() <= real_mappings(false) + 16);
+  for (size_t i = 1; i < BLOCKS; i += 2) expect(block[i][0] == (char)i && block[i][STEP - 1] == (char)i);
+  _exit(0);
+}
+
+TEST(a_child_counts_mappings_that_it_made_before_it_first_meshed) { assert_child_passes(move_blocks, NULL); }
+
 /* Stores by others go on as soon as the descriptor is closed. */
 static void close_and_store(void) {
   after_alias = NULL;
@@ -179,6 +203,7 @@ TEST(without_wrappers_nothing_is_meshed_where_the_kernel_does_not_wait) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(mappings_are_counted_over_many_forks),
+      cmocka_unit_test(a_child_counts_mappings_that_it_made_before_it_first_meshed),
       cmocka_unit_test(no_store_is_lost_when_the_barrier_is_closed_in_mid_batch),
       cmocka_unit_test(without_wrappers_nothing_is_meshed_where_the_kernel_does_not_wait),
   };
