@@ -1,5 +1,5 @@
-/* fork: all locks are taken in rank order before it and let go after it on both sides;
- * what mesh groups share is parted (see arena_mesh_fork). */
+/* fork: where there are other threads, all locks are taken in rank order before it and let go after it on both
+ * sides; what mesh groups share is parted (see arena_mesh_fork). */
 #ifndef MESH_FORK_H
 #define MESH_FORK_H
 

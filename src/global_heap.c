@@ -72,7 +72,9 @@ bool global_heap_make_span(uint32_t page, unsigned c) {
 }
 
 /* Slots that a refill takes whatever is live. */
-static size_t refill_min(unsigned c) { return max_size(1, min_size(REFILL_MIN, REFILL_MIN_BYTES / size_classes[c].size)); }
+static size_t refill_min(unsigned c) {
+  return max_size(1, min_size(REFILL_MIN, REFILL_MIN_BYTES / size_classes[c].size));
+}
 
 size_t global_heap_refill(unsigned c, void **out, size_t want, size_t room, Rng *rng) {
   ClassHeap *h = &class_heaps[c];

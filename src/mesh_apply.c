@@ -82,7 +82,8 @@ bool mesh_batch_lead(uint32_t page) {
   batch.leading = page;
   for (uint32_t k = 0; k < batch.run; k++, page += sc->span_pages) {
     batch.leads[k] = add_lead(page);
-    if (batch.leads[k]) memcpy(batch.taken + k * words, miniheap_bitmap(miniheap_of(page), sc), words * sizeof(uint64_t));
+    if (batch.leads[k])
+      memcpy(batch.taken + k * words, miniheap_bitmap(miniheap_of(page), sc), words * sizeof(uint64_t));
   }
   batch.ranges += batch.moves > before;
   return true;

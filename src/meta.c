@@ -32,7 +32,7 @@ typedef struct Bump {
 static struct {
   Lock lock;
   Bump chunk;                               /* (lock) what is left of the newest chunk, ... */
-  Bump slab;                                /* (lock) ... and of the newest of its blocks that was cut into small ones */
+  Bump slab;                                /* (lock) ... and of the newest of its blocks that is cut into small ones */
   FreeBlock *free_list[META_MAX_SHIFT + 1]; /* (lock) by binary logarithm of the size */
   _Atomic size_t unpurged;                  /* (lock), read by all as a hint: blocks in the list of PURGED_SHIFT ... */
   size_t unpurged_low;                      /* (lock) ... and fewest of them since the last meta_purge */

@@ -45,7 +45,7 @@ typedef struct MiniHeap {
   uint32_t frame;           /* (S and A) page whose offset in the memfd the span is mapped at; 0 if anonymous;
                              * with FRAME_STALE, mapped privately onto a file from before a fork, or a copy */
   uint8_t offset;           /* (C while a span) pages from the head; 0 in the head itself */
-  uint8_t stamp;            /* (S) miniheap_stamp of the last drain into it; 0 if none since it was found settled */
+  uint8_t stamp;            /* (S) miniheap_stamp of the last drain into it; 0 if none since it was trimmed */
   uint16_t live;            /* (S) bits set */
 } MiniHeap;
 _Static_assert(sizeof(MiniHeap) == 32, "two entries of the table to a cache line");
@@ -93,8 +93,8 @@ static inline uint8_t miniheap_stamp(uint32_t now_ms) {
   uint8_t stamp = (uint8_t)(now_ms >> STAMP_SHIFT);
   return stamp == 0 ? 1 : stamp;
 }
-/* About MESH_SETTLE_MS have gone by since the last drain. It may seem to be less when it is a little more than a multiple
- * of 8 s: a later look will tell. */
+/* About MESH_SETTLE_MS have gone by since the last drain. It may seem to be less when it is a little more than a
+ * multiple of 8 s: a later look will tell. */
 static inline bool miniheap_is_settled(const MiniHeap *mh, uint32_t now_ms) {
   const uint8_t age = (uint8_t)(miniheap_stamp(now_ms) - mh->stamp);
   return mh->stamp == 0 || age > MESH_SETTLE_MS >> STAMP_SHIFT;
