@@ -143,15 +143,9 @@ static void housekeeping(ThreadLocalHeap *heap) {
   thread_heap_shrink(now_ms);
 }
 
-/* Of a thread's first magazine: as much as it may hold whatever is live. */
+/* Of a thread's first magazine of a class: few slots where they are large. */
 static uint32_t first_capacity(unsigned c) {
   return (uint32_t)max_size(2, min_size(MAGAZINE_MIN, MAGAZINE_FREE_BYTES / size_classes[c].size));
-}
-
-static bool may_grow(const Magazine *m, unsigned c) {
-  size_t slots = magazine_next_capacity(m->capacity);
-  return slots * size_classes[c].size <= MAGAZINE_FREE_BYTES ||
-         slots <= load_relaxed(&class_heaps[c].live) / MAGAZINE_LIVE_SHARE;
 }
 
 /* A larger magazine with the loaded one's slots; false if it has full size or there is no memory. */
@@ -195,7 +189,7 @@ static void refill(ThreadLocalHeap *heap, unsigned c) {
     }
   }
   size_t want = min_size(heap->refill[c], full_size);
-  if ((m == NULL || (m->capacity < want && may_grow(m, c))) && !grow_magazine(v, c) && m == NULL) return;
+  if ((m == NULL || m->capacity < want) && !grow_magazine(v, c) && m == NULL) return;
   m = shuffle_vector_magazine(v);
   size_t n = global_heap_refill(c, m->slots, min_size(want, m->capacity), m->capacity, &heap->rng);
   store_relaxed(&v->top, m->slots + n);
@@ -264,6 +258,12 @@ static void drain_half(ShuffleVector *v, unsigned c) {
   m->count -= half;
   memmove(m->slots, m->slots + half, m->count * sizeof *m->slots);
   shuffle_vector_load(v, m);
+}
+
+static bool may_grow(const Magazine *m, unsigned c) {
+  size_t slots = magazine_next_capacity(m->capacity);
+  return slots * size_classes[c].size <= MAGAZINE_FREE_BYTES ||
+         slots <= load_relaxed(&class_heaps[c].live) / MAGAZINE_LIVE_SHARE;
 }
 
 /* Room in a full vector: a larger magazine while they are small, then an exchange with the previous
