@@ -52,7 +52,7 @@ enum {
 /* What one magazine of a class may hold, bytes: bounds a thread's cache at twice this for each class. */
 #define MAGAZINE_BYTES (32 * KIB)
 
-/* A refill takes no more slots than this, and these bytes, or this share of the class's live ones: a small heap stays small. */
+/* A refill takes no more slots and bytes than these, or this share of the class's live slots: a small heap stays so. */
 #define REFILL_MIN 8
 #define REFILL_MIN_BYTES (4 * KIB)
 #define REFILL_SHARE 16

@@ -27,13 +27,18 @@ static Lock *lock_table(unsigned i) {
 
 bool fork_possible(void) { return locks_held > 0 || arena_mesh_can_fork(); }
 
+static _Atomic bool company; /* (~) somebody may share this memory of whom libc does not know */
+
+void fork_not_alone(void) { store_relaxed(&company, true); }
+
 /* Where there is no other thread, no lock is taken: each would be a store to memory that the child shares, which the
- * kernel copies for the one and the other. */
+ * kernel copies for the one and the other. But the calling thread counts as holding one. */
 static bool locked; /* (T while it forks) all locks are held */
 
 bool fork_prepare(void) {
   if (locks_held > 0) return false;
-  const bool alone = os_single_threaded();
+  const bool alone = os_single_threaded() && !load_relaxed(&company);
+  lock_count(1);
   for (unsigned i = 0; i < LOCK_COUNT && !alone; i++) lock_acquire(lock_table(i));
   if (locked != !alone) locked = !alone;
   mesh_pass_fork();
@@ -42,6 +47,7 @@ bool fork_prepare(void) {
 
 void fork_parent(void) {
   for (unsigned i = LOCK_COUNT; i-- > 0 && locked;) lock_release(lock_table(i));
+  lock_count(-1u);
 }
 
 void fork_child(void) {
@@ -52,19 +58,24 @@ void fork_child(void) {
   segv_fork_child();
   page_runs_fork_child();
   for (unsigned i = LOCK_COUNT; i-- > 0 && locked;) lock_reset(lock_table(i));
+  lock_count(-1u);
   background_start();
 }
 
-static _Thread_local bool prepared; /* between the handlers of one fork */
+/* A signal handler may fork between the handlers of the fork that it interrupted. */
+static _Thread_local unsigned depth;
+static _Thread_local bool prepared; /* for the outermost */
 
-static void before(void) { prepared = fork_prepare(); }
+static void before(void) {
+  if (depth++ == 0) prepared = fork_prepare();
+}
 
 static void after_in_parent(void) {
-  if (prepared) fork_parent();
+  if (--depth == 0 && prepared) fork_parent();
 }
 
 static void after_in_child(void) {
-  if (prepared) fork_child();
+  if (--depth == 0 && prepared) fork_child();
 }
 
 void fork_handlers_install(void) { pthread_atfork(before, after_in_parent, after_in_child); }

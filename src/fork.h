@@ -18,4 +18,7 @@ bool fork_prepare(void);
 void fork_parent(void);
 void fork_child(void);
 
+/* The program makes a thread, or a process that shares its memory, past libc. */
+void fork_not_alone(void);
+
 #endif

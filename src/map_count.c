@@ -2,10 +2,12 @@
 
 #include "os.h"
 
+enum { ASKS_MAX = 2000 }; /* about 1 ms */
+
 static struct {
   uint64_t *seams;   /* (A) one bit for each page that a seam is before; NULL before the first meshing */
   size_t boundaries; /* (A) places in the arena where one mapping ends and the next begins */
-  bool born;         /* (A) of a fork, before the first meshing: there may be seams already */
+  uint32_t born_at;  /* (A) committed pages at the last fork that this is a child of, before the first meshing */
 } maps;
 
 uint32_t map_count_file_page(uint32_t page) {
@@ -69,19 +71,36 @@ static bool is_edge_of_moved(uint32_t page) {
 }
 
 /* Seams between the pages from `first` to `last`, none of which is mapped onto a file. The kernel is asked for ever
- * shorter ranges. */
-static void find_seams(uint32_t first, uint32_t last) {
-  if (first == last) return;
+ * shorter ranges, `*asks` times at most. */
+static void find_seams(uint32_t first, uint32_t last, unsigned *asks) {
+  if (first == last || *asks == 0) return;
   const size_t bytes = pages_to_bytes(last - first + 1);
+  --*asks;
   if (os_is_one_mapping(page_address(first), bytes, page_address(arena.pages_reserved - 1))) return;
   if (first + 1 < last) {
     const uint32_t middle = first + (last - first) / 2;
-    find_seams(first, middle);
-    find_seams(middle, last);
+    find_seams(first, middle, asks);
+    find_seams(middle, last, asks);
   } else if (!is_edge_of_moved(last)) {
     set_seam(last, true);
     maps.boundaries++;
   }
+}
+
+/* What is committed from here on is apart. */
+static void seam_at_end(void) {
+  const uint32_t page = arena.committed;
+  maps.boundaries -= boundary(page);
+  set_seam(page, true);
+  maps.boundaries += boundary(page);
+}
+
+/* Where it takes too long, more than there can be is counted. */
+static void find_all_seams(void) {
+  unsigned asks = ASKS_MAX;
+  find_seams(0, arena.committed - 1, &asks);
+  if (asks == 0) maps.boundaries += 2 * MOVED_BLOCKS_MAX;
+  if (maps.born_at == arena.committed) seam_at_end();
 }
 
 bool map_count_open(void) {
@@ -90,7 +109,7 @@ bool map_count_open(void) {
   if (seams == NULL) return false;
   lock_acquire(&arena.lock);
   maps.seams = seams;
-  if (maps.born) find_seams(0, arena.committed - 1);
+  if (maps.born_at != 0) find_all_seams();
   lock_release(&arena.lock);
   return true;
 }
@@ -128,14 +147,10 @@ void map_count_apart(void) {
 }
 
 void map_count_forked(void) {
-  if (maps.seams == NULL) {
-    if (!maps.born) maps.born = true; /* no store, no copied page */
-    return;
-  }
-  const uint32_t page = arena.committed; /* what is committed from here on */
-  maps.boundaries -= boundary(page);
-  set_seam(page, true);
-  maps.boundaries += boundary(page);
+  if (maps.seams != NULL)
+    seam_at_end();
+  else if (maps.born_at != arena.committed) /* no store, no copied page */
+    maps.born_at = arena.committed;
 }
 
 size_t map_count(void) { return 1 + maps.boundaries + 2 * (size_t)load_relaxed(&arena.moved_blocks); }

@@ -349,7 +349,7 @@ uint32_t mesh_pass_next_due(uint32_t now_ms) {
 }
 
 void mesh_pass_tick(uint32_t now_ms) {
-  if (options.period_ms == 0 || options.background) return;
+  if (options.period_ms == 0 || options.background || locks_held > 0) return;
   if ((int32_t)(now_ms - load_relaxed(&pace.next_look)) < 0) return;
   uint64_t begin = os_now_ns();
   if (begin < load_relaxed(&pace.pause_until)) return;

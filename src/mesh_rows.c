@@ -10,7 +10,7 @@
 enum { PIECE_PAGES = 1024 }; /* looked at in one hold of the class lock */
 
 static bool is_settled(const MeshRows *r, uint32_t page, uint32_t now_ms) {
-  return r->unsettled_too || miniheap_is_settled(miniheap_of(page), now_ms);
+  return r->unsettled_too || miniheap_settle(miniheap_of(page), now_ms);
 }
 
 /* Trims the span if it is one that can be. (S) */

@@ -87,17 +87,18 @@ static inline uint64_t *miniheap_bitmap(MiniHeap *mh, const SizeClass *sc) {
   return sc->slots <= 64 ? &mh->word : mh->words;
 }
 
-/* Times as a MiniHeap has them: in units of 32 ms, modulo 8 s, never 0. */
-enum { STAMP_SHIFT = 5 };
+/* Times as a MiniHeap has them: in units of 32 ms, modulo 8 s. */
+enum { STAMP_SHIFT = 5, STAMP_SETTLED = 255 /* longer ago than that may tell */ };
 static inline uint8_t miniheap_stamp(uint32_t now_ms) {
-  uint8_t stamp = (uint8_t)(now_ms >> STAMP_SHIFT);
-  return stamp == 0 ? 1 : stamp;
+  const uint8_t stamp = (uint8_t)(now_ms >> STAMP_SHIFT);
+  return stamp == 0 ? 1 : stamp == STAMP_SETTLED ? STAMP_SETTLED - 1 : stamp;
 }
-/* About MESH_SETTLE_MS have gone by since the last drain. It may seem to be less when it is a little more than a
- * multiple of 8 s: a later look will tell. */
-static inline bool miniheap_is_settled(const MiniHeap *mh, uint32_t now_ms) {
-  const uint8_t age = (uint8_t)(miniheap_stamp(now_ms) - mh->stamp);
-  return mh->stamp == 0 || age > MESH_SETTLE_MS >> STAMP_SHIFT;
+/* About MESH_SETTLE_MS have gone by since the last drain: it is settled until the next, however often it is asked. */
+static inline bool miniheap_settle(MiniHeap *mh, uint32_t now_ms) {
+  if (mh->stamp == 0 || mh->stamp == STAMP_SETTLED) return true;
+  if ((uint8_t)(miniheap_stamp(now_ms) - mh->stamp) <= MESH_SETTLE_MS >> STAMP_SHIFT) return false;
+  mh->stamp = STAMP_SETTLED;
+  return true;
 }
 
 /* Sets the bits of up to `room` free slots, chosen at random if not all fit, and stores their addresses

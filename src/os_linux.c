@@ -266,12 +266,13 @@ bool os_replace(void *from, size_t size, void *to) {
   return p == to;
 }
 
-/* Asks for it to grow in place over what is mapped behind it, which is refused with ENOMEM; but memory in more than
- * one mapping, which mremap does not take, is refused with EFAULT before that is looked at. */
+/* Asks for it to grow in place over what is mapped behind it, which is refused with ENOMEM, or with EAGAIN if it is
+ * locked; but memory in more than one mapping, which mremap does not take, is refused with EFAULT before that is looked
+ * at. */
 bool os_is_one_mapping(void *addr, size_t size, void *behind) {
   int saved = errno;
   size_t more = (size_t)((char *)behind - (char *)addr) + os_page_size();
-  bool one = mremap(addr, size, more, 0, NULL) == MAP_FAILED && errno == ENOMEM;
+  bool one = mremap(addr, size, more, 0, NULL) == MAP_FAILED && (errno == ENOMEM || errno == EAGAIN);
   errno = saved;
   return one;
 }

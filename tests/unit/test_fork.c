@@ -71,10 +71,27 @@ static void fork_again(void *depth) {
 
 TEST(children_fork_too) { assert_child_passes(fork_again, (void *)5); }
 
+/* As by a signal handler: the inner one would part what the outer one is at. Alone or not. */
+static void prepare_twice(void *unused) {
+  (void)unused;
+  mesh_free(mesh_malloc(1));
+  for (int i = 0; i < 2; i++) {
+    expect(fork_prepare());
+    expect(!fork_prepare());
+    fork_parent();
+    expect(locks_held == 0);
+    fork_not_alone();
+  }
+  live(1, 200);
+}
+
+TEST(a_fork_within_a_fork_is_not_prepared) { assert_child_passes(prepare_twice, NULL); }
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(both_sides_of_a_fork_go_on),
       cmocka_unit_test(children_fork_too),
+      cmocka_unit_test(a_fork_within_a_fork_is_not_prepared),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
