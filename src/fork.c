@@ -33,7 +33,7 @@ void fork_not_alone(void) { store_relaxed(&company, true); }
 
 /* Where there is no other thread, no lock is taken: each would be a store to memory that the child shares, which the
  * kernel copies for the one and the other. But the calling thread counts as holding one. */
-static bool locked; /* (T while it forks) all locks are held */
+static bool locked; /* (all locks, or alone) they are held */
 
 bool fork_prepare(void) {
   if (locks_held > 0) return false;
@@ -63,8 +63,8 @@ void fork_child(void) {
 }
 
 /* A signal handler may fork between the handlers of the fork that it interrupted. */
-static _Thread_local unsigned depth;
-static _Thread_local bool prepared; /* for the outermost */
+static _Thread_local unsigned depth; /* (T) */
+static _Thread_local bool prepared;  /* (T) for the outermost */
 
 static void before(void) {
   if (depth++ == 0) prepared = fork_prepare();

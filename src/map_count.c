@@ -95,7 +95,7 @@ static void seam_at_end(void) {
   maps.boundaries += boundary(page);
 }
 
-/* Where it takes too long, more than there can be is counted. */
+/* Where it takes too long, what is left is counted as all blocks that can be moved at a time. */
 static void find_all_seams(void) {
   unsigned asks = ASKS_MAX;
   find_seams(0, arena.committed - 1, &asks);
