@@ -12,6 +12,7 @@ static struct {
   size_t size;        /* (mesh lock) bytes */
   int fd;             /* (mesh lock) may be closed by the program at any time: see arena_mesh_fork */
   uint64_t *busy;     /* (A) one bit for each page at which a frame begins */
+  uint64_t *kept;     /* (mesh lock) one bit for each page that could not be taken out; behind `busy` */
   _Atomic bool forbidden; /* (~) */
   uint32_t wait;      /* (mesh lock) ms between attempts to open it; 0 after one that succeeded ... */
   uint32_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
@@ -25,20 +26,22 @@ static struct {
 
 /* ---------------------------------------------------------------------------------- the window */
 
-static size_t busy_bytes(void) { return round_up(arena.pages_reserved / 8 + 8, arena.page_size); }
+/* Of a bitmap of all pages. */
+static size_t bitmap_bytes(void) { return round_up(arena.pages_reserved / 8 + 8, arena.page_size); }
 
 static bool open_window(void) {
   size_t size = pages_to_bytes(arena.pages_reserved);
   if (!map_count_open()) return false;
-  uint64_t *busy = os_map_sparse(busy_bytes());
+  uint64_t *busy = os_map_sparse(2 * bitmap_bytes());
   if (busy == NULL) return false;
   mesh.window = os_window_open(size, &mesh.fd);
   if (mesh.window == NULL) {
-    os_unmap(busy, busy_bytes());
+    os_unmap(busy, 2 * bitmap_bytes());
     return false;
   }
   if (mesh.prepared == NULL) mesh.prepared = os_wiped_on_fork();
   mesh.busy = busy;
+  mesh.kept = busy + bitmap_bytes() / sizeof *busy;
   mesh.size = size;
   mesh.maps_limit = options.max_maps != 0 ? options.max_maps : os_max_map_count() / 16 * MESH_MAPS_SIXTEENTHS;
   return true;
@@ -171,7 +174,10 @@ static uint32_t lone_frame(uint32_t page) { return FRAME_STALE | (FRAME_STALE - 
 bool arena_mesh_take_out(uint32_t page, uint32_t pages) {
   const uint32_t frame = miniheap_of(page)->frame;
   if (frame_is_current(frame)) {
-    if (!copy_range(page, pages_to_bytes(pages))) return false;
+    if (!copy_range(page, pages_to_bytes(pages))) {
+      for (uint32_t i = 0; i < pages; i++) bitmap_set(mesh.kept, page + i);
+      return false;
+    }
     lock_acquire(&arena.lock);
     set_frame_locked(page, pages, lone_frame(page));
     lock_release(&arena.lock);
@@ -323,6 +329,15 @@ static void make_private(uint32_t page, uint32_t file, uint32_t pages, bool have
   mesh_fatal("out of memory or mappings before fork, at", page_address(page));
 }
 
+/* Threads that wait by shared futexes in pages that were to stay, but could not be taken out, wait by the file's
+ * page, where no wake comes any more: all look again. Twice, as the first may come before one that knows the old
+ * place has gone to sleep. */
+static void wake_kept(uint32_t page, uint32_t file, uint32_t pages) {
+  for (uint32_t i = 0; i < pages; i++)
+    for (int times = 0; times < 2 && bitmap_get(mesh.kept, page + i); times++)
+      os_futex_wake_shared((uint32_t *)frame_address(file + i), arena.page_size);
+}
+
 static void mark_stale(uint32_t page, uint32_t pages) {
   static uint32_t apart; /* (A) sets the file's pages apart from those of the files before */
   if (pages == 0) apart += FRAMES_APART;
@@ -335,7 +350,7 @@ static void mark_stale(uint32_t page, uint32_t pages) {
 /* The window is left to be unmapped later, without haste, if the child need not do that too. */
 static void close_file(bool have_file) {
   if (have_file) os_close(mesh.fd);
-  os_unmap(mesh.busy, busy_bytes());
+  os_unmap(mesh.busy, 2 * bitmap_bytes());
   if (os_keep_from_child(mesh.window, mesh.size)) {
     mesh.old_window = mesh.window;
     mesh.old_size = mesh.size;
@@ -362,6 +377,7 @@ bool arena_mesh_fork(void) {
     if (!frame_is_current(file)) continue;
     while (map_count_file_page(page + pages) == file + pages) pages++;
     make_private(page, file, pages, have_file);
+    wake_kept(page, file, pages);
     mark_stale(page, pages);
   }
   barrier_fork(false);

@@ -124,6 +124,8 @@ void os_sleep_ms(uint32_t ms);
 /* Waits while *word == expected, or until woken; may return early. */
 void os_futex_wait(uint32_t *word, uint32_t expected);
 void os_futex_wake(uint32_t *word, int count);
+/* Wakes all who wait by futexes shared between processes in `size` bytes of words. */
+void os_futex_wake_shared(uint32_t *words, size_t size);
 
 void os_write(int fd, const char *text, size_t length);
 _Noreturn void os_abort(void);

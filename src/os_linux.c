@@ -146,6 +146,10 @@ void os_futex_wait(uint32_t *word, uint32_t expected) {
 
 void os_futex_wake(uint32_t *word, int count) { raw_syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count); }
 
+void os_futex_wake_shared(uint32_t *words, size_t size) {
+  for (size_t i = 0; i < size / sizeof *words; i++) raw_syscall(SYS_futex, words + i, FUTEX_WAKE, INT_MAX);
+}
+
 void os_write(int fd, const char *text, size_t length) {
   while (length > 0) {
     long n = raw_syscall(SYS_write, fd, text, length);

@@ -1,10 +1,14 @@
 /* Each system call that meshing makes fails in turn, once and from then on, under each barrier: no byte of a
  * live object may be lost, no page stay protected, and what is counted must be what is there. */
+#include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "arena_mesh.h"
@@ -318,13 +322,64 @@ static void fail_all(const char *barrier) {
   fail_in_turn(barrier, MAP_FILE_CALL, WITH_THE_NEXT);
 }
 
+/* ------------------------------------------------------------------------------------ shared futexes */
+
+static void *wait_for_change(void *word) {
+  const struct timespec limit = {10, 0};
+  while (__atomic_load_n((uint32_t *)word, __ATOMIC_ACQUIRE) == 0)
+    expect(syscall(SYS_futex, word, FUTEX_WAIT, 0, &limit, NULL, 0) == 0 || errno == EAGAIN || errno == EINTR);
+  return NULL;
+}
+
+static struct Object *object_on_frame(void) {
+  for (size_t i = 0; i < OBJECTS; i++)
+    if (objects[i].address != NULL && frame_is_current(miniheap_of(page_of(objects[i].address))->frame))
+      return &objects[i];
+  return NULL;
+}
+
+/* The fork parts the page from the file's, by which the kernel knows who waits in it. */
+static void wake_after_fork(void *barrier) {
+  pthread_t waiter;
+  int status = 1;
+  start(barrier);
+  if (!barrier_choose()) return;
+  pass();
+  struct Object *o = object_on_frame();
+  expect(o != NULL);
+  fake_kernel = (FakeKernel){.failing = REPLACE_CALL, .first_fail = 1, .last_fail = UINT32_MAX};
+  expect(pin(o->address, o->size));
+  expect(frame_is_current(miniheap_of(page_of(o->address))->frame)); /* it could not leave */
+  fake_kernel = (FakeKernel){.first_fail = 0};
+  uint32_t *word = o->address;
+  *word = 0;
+  expect(pthread_create(&waiter, NULL, wait_for_change, word) == 0);
+  usleep(50000); /* in which it falls asleep */
+  pid_t child = fork();
+  if (child == 0) _exit(0);
+  expect(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+  expect(!frame_is_current(miniheap_of(page_of(o->address))->frame));
+  __atomic_store_n(word, 1, __ATOMIC_RELEASE);
+  syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+  expect(pthread_join(waiter, NULL) == 0);
+}
+
 static const char *barrier;
+
+TEST(a_wake_finds_who_waits_in_a_page_that_a_pin_could_not_take_out) {
+  char copy[32];
+  snprintf(copy, sizeof copy, "%s", barrier);
+  assert_child_passes(wake_after_fork, copy);
+}
 
 TEST(each_call_fails) { fail_all(barrier); }
 
 /* test_mesh_failures BARRIER */
 int main(int argc, char **argv) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(each_call_fails)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_wake_finds_who_waits_in_a_page_that_a_pin_could_not_take_out),
+      cmocka_unit_test(each_call_fails),
+  };
   barrier = argc > 1 ? argv[1] : "mprotect";
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
