@@ -67,7 +67,7 @@ typedef struct LargeBlock {
 } LargeBlock;
 
 typedef struct FreeRun {
-  uint32_t next, prev;             /* (A) page numbers in its bin */
+  uint32_t next, prev;             /* (A) page numbers in its bin; of one that is purged `next` is by whom */
   uint32_t pages;                  /* (A) in the first and in the last page */
   uint8_t state;                   /* (A) RunState, in the first and in the last page */
   uint32_t stamp;                  /* (A) os_now_ms when freed */

@@ -220,6 +220,12 @@ bool page_run_take_at(uint32_t page, uint32_t pages, RunState *state) {
 uint32_t page_run_oldest(void) { return runs.oldest; }
 uint32_t page_run_oldest_stamp(void) { return free_run_of(runs.oldest)->stamp; }
 
+/* Not 0; two threads are told apart unless they lie a multiple of 64 GiB from each other. */
+static uint32_t this_thread(void) {
+  static _Thread_local char here;
+  return (uint32_t)((uintptr_t)&here >> 4) | 1;
+}
+
 uint32_t page_run_take_oldest(uint32_t *pages) {
   uint32_t page = runs.oldest;
   if (page == 0) return 0;
@@ -228,6 +234,7 @@ uint32_t page_run_take_oldest(uint32_t *pages) {
   age_list_remove(page);
   tag(page, *pages, RUN_BUSY);
   FreeRun *r = free_run_of(page);
+  r->next = this_thread();
   r->older = 0;
   r->newer = runs.busy;
   if (r->newer != 0) free_run_of(r->newer)->older = page;
@@ -244,6 +251,9 @@ void page_run_return(uint32_t page, uint32_t pages, RunState state, uint32_t now
 }
 
 void page_runs_fork_child(void) {
-  while (runs.busy != 0)
-    page_run_return(runs.busy, free_run_of(runs.busy)->pages, RUN_DIRTY, free_run_of(runs.busy)->stamp);
+  for (uint32_t page = runs.busy, next; page != 0; page = next) {
+    const FreeRun *r = free_run_of(page);
+    next = r->newer;
+    if (r->next != this_thread()) page_run_return(page, r->pages, RUN_DIRTY, r->stamp);
+  }
 }

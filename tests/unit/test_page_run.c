@@ -1,4 +1,6 @@
 /* The page-run allocator against a model that has a state for each page and knows nothing of lists. */
+#include <pthread.h>
+
 #include "arena.h"
 #include "init.h"
 #include "page_run.h"
@@ -271,24 +273,36 @@ TEST(what_a_taker_leaves_on_both_sides_keeps_its_age) {
   uint32_t bias = LENGTH / 2 - (old.page + 4) % (LENGTH / 2);
   uint32_t taken = page_run_take(1, LENGTH / 2, bias, RUN_DIRTY);
   assert_int_equal(taken, old.page + 4);
+  Extent left[2];
   for (int i = 0; i < 2; i++) {
-    uint32_t pages;
     assert_int_equal(page_run_oldest_stamp(), 100);
-    page_run_take_oldest(&pages);
+    left[i].page = page_run_take_oldest(&left[i].pages);
   }
   assert_int_equal(page_run_oldest_stamp(), 200);
+  for (int i = 0; i < 2; i++) page_run_return(left[i].page, left[i].pages, RUN_DIRTY, 300);
 }
 
-/* A run that another thread was purging when the process forked. */
-TEST(in_a_child_what_was_being_purged_is_free_again) {
-  uint32_t pages, page = page_run_take_oldest(&pages), dirty = load_relaxed(&arena.dirty_pages);
+static void *take_in_thread(void *pages) { return (void *)(uintptr_t)page_run_take_oldest(pages); }
+
+/* Another thread was purging one run when a signal handler forked that interrupted the purge of another. */
+TEST(in_a_child_what_others_were_purging_is_free_again) {
+  pthread_t thread;
+  void *result;
+  uint32_t own_pages, own = page_run_take_oldest(&own_pages), pages;
+  assert_int_equal(pthread_create(&thread, NULL, take_in_thread, &pages), 0);
+  assert_int_equal(pthread_join(thread, &result), 0);
+  const uint32_t page = (uint32_t)(uintptr_t)result, dirty = load_relaxed(&arena.dirty_pages);
+  assert_int_not_equal(own, 0);
   assert_int_not_equal(page, 0);
   assert_int_equal(page_run_at(page), 0);
   page_runs_fork_child();
-  assert_true(load_relaxed(&arena.dirty_pages) >= dirty + pages);
+  assert_int_equal(load_relaxed(&arena.dirty_pages), dirty + pages);
   assert_true(page_run_at(page) >= pages || page_run_at(page - 1) > 0);
+  assert_int_equal(page_run_at(own), 0);
   page_runs_fork_child();
-  assert_true(page_run_take_oldest(&pages) != 0);
+  assert_int_equal(load_relaxed(&arena.dirty_pages), dirty + pages);
+  page_run_return(own, own_pages, RUN_DIRTY, 0);
+  assert_int_equal(load_relaxed(&arena.dirty_pages), dirty + pages + own_pages);
 }
 
 int main(void) {
@@ -296,7 +310,7 @@ int main(void) {
       cmocka_unit_test(agrees_with_the_model),
       cmocka_unit_test(everything_comes_back_as_one_run),
       cmocka_unit_test(what_a_taker_leaves_on_both_sides_keeps_its_age),
-      cmocka_unit_test(in_a_child_what_was_being_purged_is_free_again),
+      cmocka_unit_test(in_a_child_what_others_were_purging_is_free_again),
   };
   return cmocka_run_group_tests(tests, make_pool, NULL);
 }
