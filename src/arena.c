@@ -25,8 +25,8 @@ static bool reserve(size_t bytes) {
   char *p = os_reserve(map + table + bytes);
   if (p == NULL) return false;
   arena.class_map = (_Atomic uint8_t *)p;
-  arena.miniheaps = (MiniHeap *)(void *)(p + map);
   arena.base = (uintptr_t)p + map + table;
+  arena.miniheaps = (MiniHeap *)arena.base - 1;
   arena.pages_reserved = (uint32_t)min_size(pages, UINT32_MAX);
   return true;
 }
@@ -40,11 +40,14 @@ static void tell_mapped_anew(void *addr, size_t size) {
 static bool commit_to(uint32_t pages) {
   const size_t page = arena.page_size;
   size_t map_from = round_down(map_bytes(arena.committed), page), map_to = round_up(map_bytes(pages), page);
-  size_t table_from = round_down(table_bytes(arena.committed), page);
-  size_t table_to = round_up(table_bytes(pages), page);
+  size_t table_from = round_up(table_bytes(arena.committed), page), table_to = round_up(table_bytes(pages), page);
+  char *table = (char *)arena.base - table_to, *from = page_address(arena.committed);
   if (!os_commit((char *)arena.class_map + map_from, map_to - map_from)) return false;
-  if (!os_commit((char *)arena.miniheaps + table_from, table_to - table_from)) return false;
-  if (!os_commit(page_address(arena.committed), pages_to_bytes(pages - arena.committed))) return false;
+  if (arena.committed == 0)
+    from = table; /* both at once */
+  else if (!os_commit(table, table_to - table_from))
+    return false;
+  if (!os_commit(from, (size_t)(page_address(pages) - from))) return false;
   tell_mapped_anew(page_address(arena.committed), pages_to_bytes(pages - arena.committed));
   arena.committed = pages;
   /* Read by free without a lock: whoever frees an address below the limit got it from a malloc that

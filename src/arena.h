@@ -1,7 +1,8 @@
 /* The arena: the one reserved range that every allocation lies in, its page states, and its page runs.
  *
  * Layout of the reservation: [class map | MiniHeap table | pages], each made usable in steps as the
- * frontier rises. Page 0 is never used, so that 0 can mean "no page".
+ * frontier rises. The table grows down from the pages: what is usable of both is one mapping, which a fork copies
+ * sooner than two. Page 0 is never used, so that 0 can mean "no page".
  *
  * Every page is in exactly one state: never used (at or above the frontier), free dirty, free clean, or
  * the head or a tail of a span. */
@@ -17,7 +18,7 @@ typedef struct Arena {
   uintptr_t base;                 /* (C) address of page 0 */
   _Atomic size_t limit;           /* (~, raised under A) bytes from base that are usable */
   _Atomic uint8_t *class_map;     /* (C) class of each MAP_UNIT of the arena; entries (A), read by all */
-  MiniHeap *miniheaps;            /* (C) table, by page number */
+  MiniHeap *miniheaps;            /* (C) of page 0; those of the pages after it lie below */
   unsigned page_shift;            /* (C) */
   size_t page_size;               /* (C) bytes */
 
@@ -43,7 +44,7 @@ bool arena_init(void);
 static inline char *page_address(uint32_t page) {
   return (char *)(arena.base + ((size_t)page << arena.page_shift));
 }
-static inline MiniHeap *miniheap_of(uint32_t page) { return &arena.miniheaps[page]; }
+static inline MiniHeap *miniheap_of(uint32_t page) { return arena.miniheaps - page; }
 static inline LargeBlock *large_block_of(uint32_t page) { return (LargeBlock *)miniheap_of(page); }
 static inline FreeRun *free_run_of(uint32_t page) { return (FreeRun *)miniheap_of(page); }
 /* `p` lies in the arena. */

@@ -5,6 +5,7 @@
 #include "os.h"
 
 #define META_CHUNK (256 * KIB)
+#define META_FIRST_CHUNK (64 * KIB)
 
 typedef struct FreeBlock {
   struct FreeBlock *next;
@@ -29,6 +30,9 @@ typedef struct Bump {
   char *at, *end;
 } Bump;
 
+/* Small programs need no other, and no mapping for it. */
+static _Alignas(PURGED_SIZE) char first_chunk[META_FIRST_CHUNK];
+
 static struct {
   Lock lock;
   Bump chunk;                               /* (lock) what is left of the newest chunk, ... */
@@ -39,7 +43,7 @@ static struct {
   _Atomic bool unpurgeable;                 /* (~) the system would not, the last time */
   PurgedBlocks *purged;                     /* (lock) */
   _Atomic size_t resident;                  /* (~) bytes taken from the system and not given back */
-} meta = {.lock = LOCK_INIT(RANK_META)};
+} meta = {.lock = LOCK_INIT(RANK_META), .chunk = {first_chunk, first_chunk + META_FIRST_CHUNK}, .resident = META_FIRST_CHUNK};
 
 Lock *meta_lock(void) { return &meta.lock; }
 

@@ -5,7 +5,7 @@
 static MiniHeap table[SPANS + 1];
 
 static void put(const State *s) {
-  arena.miniheaps = table;
+  arena.miniheaps = table + SPANS; /* they lie downwards */
   size_classes[CLASS_FIRST].slots = SLOTS;
   for (Page p = 1; p <= SPANS; p++) {
     const Span *span = &s->span[p];

@@ -6,6 +6,7 @@
 #include "child.h"
 #include "fake_os.h"
 #include "heap_api.h"
+#include "meta.h"
 #include "unit.h"
 #include "workload.h"
 
@@ -16,6 +17,7 @@ enum {
 };
 
 static void run_case(void *script) {
+  meta_alloc((size_t)1 << META_MAX_SHIFT); /* what there is without asking the system */
   fake_os = *(const FakeOs *)script;
   workload_grow(true);
   workload_run(SEED, CALLS, true);
