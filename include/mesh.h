@@ -31,8 +31,9 @@ int mesh_mallctl(const char *name, void *old, size_t *old_len, void *new_value, 
 
 /* Keeps the memory of [p, p + size) where it is, physically too, for devices, registered buffers and
  * whatever else knows memory by more than its address. Pins nest; they end with the object, if not
- * before. 0, or -1 if there is no memory to note it in: then the pages may be meshed. Objects allocated with
- * an alignment of 512 or more, and those of a page or more, never are. */
+ * before. 0, or -1 if it may still move: where there is no memory to note it in, whenever pages are meshed; where
+ * the memory is meshed and cannot be parted now (a system call writes there, or no mapping is to be had), at
+ * the next fork. Objects allocated with an alignment of 512 or more, and those of a page or more, never do. */
 int mesh_pin(const void *p, size_t size);
 void mesh_unpin(const void *p, size_t size);
 

@@ -178,6 +178,7 @@ bool arena_mesh_take_out(uint32_t page, uint32_t pages) {
       for (uint32_t i = 0; i < pages; i++) bitmap_set(mesh.kept, page + i);
       return false;
     }
+    for (uint32_t i = 0; i < pages; i++) bitmap_clear(mesh.kept, page + i);
     lock_acquire(&arena.lock);
     set_frame_locked(page, pages, lone_frame(page));
     lock_release(&arena.lock);
@@ -330,8 +331,9 @@ static void make_private(uint32_t page, uint32_t file, uint32_t pages, bool have
 }
 
 /* Threads that wait by shared futexes in pages that were to stay, but could not be taken out, wait by the file's
- * page, where no wake comes any more: all look again. Twice, as the first may come before one that knows the old
- * place has gone to sleep. */
+ * page, where no wake comes any more: all look again, but for those who wait for a mutex that inherits
+ * priorities, whom only its owner can wake. Twice, as the first may come before one that knows the old place has
+ * gone to sleep. */
 static void wake_kept(uint32_t page, uint32_t file, uint32_t pages) {
   for (uint32_t i = 0; i < pages; i++)
     for (int times = 0; times < 2 && bitmap_get(mesh.kept, page + i); times++)

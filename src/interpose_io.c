@@ -411,7 +411,8 @@ PUBLISH_ALL(char *, canonicalize_file_name, (const char *path), (path))
 
 /* A stream's buffer that the program chose, and the one byte that a stream without has in itself, are read
  * into by calls that nobody can wrap; asynchronous reads go on after the call. */
-#define PIN_IF_WANTED(b, n) (hazard_concerns((uintptr_t)(b)) ? (void)pin((const void *)(b), (n)) : (void)0)
+#define PIN_IF_WANTED(b, n) \
+  (hazard_concerns((uintptr_t)(b)) ? (void)pin_for_good((const void *)(b), (n)) : (void)0)
 
 EXPORT int setvbuf(FILE *f, char *b, int mode, size_t n) {
   if (mode == _IONBF)

@@ -108,7 +108,7 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
   va_end(list);
   if (!(flags & CLONE_VM) && !possible()) return -1;
   if ((flags & CLONE_VM) && !(flags & CLONE_VFORK)) fork_not_alone();
-  if (flags & CLONE_CHILD_CLEARTID) pin(child_tid, sizeof *child_tid);
+  if (flags & CLONE_CHILD_CLEARTID) pin_for_good(child_tid, sizeof *child_tid);
   if ((flags & CLONE_VM) || !prepare())
     return REAL(clone)(function, stack, flags, argument, parent_tid, tls, child_tid);
   uint64_t most = (unsigned)flags;
@@ -183,10 +183,13 @@ static Hold hold_by_call(long number, uintptr_t *a, struct clone_args *copy) {
 /* Where the kernel stores when the call is long over: a thread's number at its end, what a ring's reads
  * bring. */
 static void pin_later_stores(long number, const uintptr_t *a) {
-  if (number == SYS_set_tid_address || number == SYS_rseq || number == SYS_set_robust_list) pin((void *)a[0], 64);
-  if (number == SYS_clone && (a[0] & CLONE_CHILD_CLEARTID)) pin((void *)a[CHILD_TID_ARGUMENT], sizeof(pid_t));
+  const struct iovec *buffers = (const struct iovec *)a[2];
+  if (number == SYS_set_tid_address || number == SYS_rseq || number == SYS_set_robust_list)
+    pin_for_good((void *)a[0], 64);
+  if (number == SYS_clone && (a[0] & CLONE_CHILD_CLEARTID))
+    pin_for_good((void *)a[CHILD_TID_ARGUMENT], sizeof(pid_t));
   if (number == SYS_io_uring_register && a[1] == IORING_REGISTER_BUFFERS)
-    for (uintptr_t i = 0; i < a[3]; i++) pin(((struct iovec *)a[2])[i].iov_base, ((struct iovec *)a[2])[i].iov_len);
+    for (uintptr_t i = 0; i < a[3]; i++) pin_for_good(buffers[i].iov_base, buffers[i].iov_len);
 }
 
 EXPORT long syscall(long number, ...) {

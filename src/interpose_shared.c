@@ -4,18 +4,15 @@
 #include <semaphore.h>
 
 #include "interpose.h"
-#include "mesh.h"
 #include "pin.h"
-
-EXPORT int mesh_pin(const void *p, size_t size) { return pin(p, size) ? 0 : -1; }
-EXPORT void mesh_unpin(const void *p, size_t size) { unpin(p, size); }
 
 /* Pins the object if its attribute says that processes share it. */
 #define PIN_IF_SHARED(object, attribute, getpshared)                        \
   do {                                                                      \
     int shared_ = PTHREAD_PROCESS_PRIVATE;                                  \
     if ((attribute) != NULL) getpshared(attribute, &shared_);               \
-    if (shared_ == PTHREAD_PROCESS_SHARED) pin((const void *)(object), sizeof *(object)); \
+    if (shared_ == PTHREAD_PROCESS_SHARED)                                  \
+      pin_for_good((const void *)(object), sizeof *(object));               \
   } while (0)
 
 /* libc waits for robust mutexes by shared futexes, whether processes share them or not; the kernel stores into
@@ -24,7 +21,7 @@ EXPORT int pthread_mutex_init(pthread_mutex_t *m, const pthread_mutexattr_t *a) 
   int robust = PTHREAD_MUTEX_STALLED, protocol = PTHREAD_PRIO_NONE;
   if (a != NULL) pthread_mutexattr_getrobust(a, &robust);
   if (a != NULL) pthread_mutexattr_getprotocol(a, &protocol);
-  if (robust == PTHREAD_MUTEX_ROBUST || protocol == PTHREAD_PRIO_INHERIT) pin(m, sizeof *m);
+  if (robust == PTHREAD_MUTEX_ROBUST || protocol == PTHREAD_PRIO_INHERIT) pin_for_good(m, sizeof *m);
   PIN_IF_SHARED(m, a, pthread_mutexattr_getpshared);
   return REAL(pthread_mutex_init)(m, a);
 }
@@ -45,6 +42,6 @@ EXPORT int pthread_rwlock_init(pthread_rwlock_t *l, const pthread_rwlockattr_t *
 }
 
 EXPORT int sem_init(sem_t *s, int shared, unsigned value) {
-  if (shared) pin(s, sizeof *s);
+  if (shared) pin_for_good(s, sizeof *s);
   return REAL(sem_init)(s, shared, value);
 }

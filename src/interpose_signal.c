@@ -260,7 +260,7 @@ __attribute__((constructor)) static void open_first_mask(void) {
 
 /* A signal's frame on such a stack is stored by the kernel. */
 EXPORT int sigaltstack(const stack_t *new, stack_t *old) {
-  if (new != NULL && hazard_concerns((uintptr_t)new->ss_sp)) pin(new->ss_sp, new->ss_size);
+  if (new != NULL && hazard_concerns((uintptr_t)new->ss_sp)) pin_for_good(new->ss_sp, new->ss_size);
   Published p = hazard_publish(old, sizeof *old);
   int result = REAL(sigaltstack)(new, old);
   hazard_clear(p);

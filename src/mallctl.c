@@ -5,6 +5,7 @@
 #include "mesh.h"
 #include "mesh_pass.h"
 #include "options.h"
+#include "pin.h"
 #include "stats.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -69,3 +70,6 @@ EXPORT int mesh_mallctl(const char *name, void *old, size_t *old_len, void *new_
   }
   return ENOENT;
 }
+
+EXPORT int mesh_pin(const void *p, size_t size) { return pin(p, size) ? 0 : -1; }
+EXPORT void mesh_unpin(const void *p, size_t size) { unpin(p, size); }

@@ -43,7 +43,11 @@ static struct {
   _Atomic bool unpurgeable;                 /* (~) the system would not, the last time */
   PurgedBlocks *purged;                     /* (lock) */
   _Atomic size_t resident;                  /* (~) bytes taken from the system and not given back */
-} meta = {.lock = LOCK_INIT(RANK_META), .chunk = {first_chunk, first_chunk + META_FIRST_CHUNK}, .resident = META_FIRST_CHUNK};
+} meta = {
+    .lock = LOCK_INIT(RANK_META),
+    .chunk = {first_chunk, first_chunk + META_FIRST_CHUNK},
+    .resident = META_FIRST_CHUNK,
+};
 
 Lock *meta_lock(void) { return &meta.lock; }
 

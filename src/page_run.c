@@ -220,11 +220,8 @@ bool page_run_take_at(uint32_t page, uint32_t pages, RunState *state) {
 uint32_t page_run_oldest(void) { return runs.oldest; }
 uint32_t page_run_oldest_stamp(void) { return free_run_of(runs.oldest)->stamp; }
 
-/* Not 0; two threads are told apart unless they lie a multiple of 64 GiB from each other. */
-static uint32_t this_thread(void) {
-  static _Thread_local char here;
-  return (uint32_t)((uintptr_t)&here >> 4) | 1;
-}
+/* Not 0. Of two threads with the same, a multiple of 64 GiB apart, a child may lose a run. */
+static uint32_t this_thread(void) { return (uint32_t)((uintptr_t)&locks_held >> 4) | 1; }
 
 uint32_t page_run_take_oldest(uint32_t *pages) {
   uint32_t page = runs.oldest;

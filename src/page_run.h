@@ -26,8 +26,8 @@ uint32_t page_run_at(uint32_t page);
 uint32_t page_run_take_oldest(uint32_t *pages);
 /* Adds it again. */
 void page_run_return(uint32_t page, uint32_t pages, RunState state, uint32_t now_ms);
-/* In the child of a fork: nobody is here who would return the runs that other threads were purging. Those of the calling
- * thread, which it is at if a signal handler forked, it will return. */
+/* In the child of a fork: nobody is here who would return the runs that other threads were purging. Those of
+ * the calling thread, which it is at if a signal handler forked, it will return. */
 void page_runs_fork_child(void);
 /* os_now_ms at which the longest-waiting dirty run was freed; only if there is one. */
 uint32_t page_run_oldest_stamp(void);

@@ -5,11 +5,13 @@
 #include "os.h"
 
 enum {
-  STEP = 1 << 16,     /* entries made usable at a time */
-  TAKE_OUT_TRIES = 5  /* a millisecond apart */
+  STEP = 1 << 16,      /* entries made usable at a time */
+  TAKE_OUT_TRIES = 5,  /* a millisecond apart */
+  FOR_GOOD = 1 << 15,  /* in an entry: pin_for_good did it, beside those that are counted ... */
+  COUNT = FOR_GOOD - 1 /* ... here; what gets so far stays so */
 };
 
-/* How often each span is pinned, by the page it starts at. Reserved at the first pin, and usable as far as pins
+/* How each span is pinned, by the page it starts at. Reserved at the first pin, and usable as far as pins
  * went: where a program locks all its memory, all that is usable is resident. */
 static struct {
   _Atomic uint16_t *entry; /* (C after the first pin) entries (S) */
@@ -31,12 +33,14 @@ static bool make_usable(uint32_t page) {
 
 static bool is_usable(uint32_t page) { return page < load_acquire(&pins.count); } /* acquire: make_usable's release */
 
-/* A span in a group leaves it: a frame is parted from it by the next fork. False if the system has no room for that,
- * or a system call under way may write there. (mesh lock, S) */
+/* A span in a group leaves it: a frame is parted from it by the next fork. Not if it could not at an earlier pin, as
+ * somebody may know the frame by now. False if the system has no room for it, or a system call under way may
+ * write there. (mesh lock, S) */
 static bool take_out(ClassHeap *h, uint32_t page) {
   MiniHeap *mh = miniheap_of(page);
   const uint32_t leader = mh->leader, frame = mh->frame, pages = miniheap_class(mh)->span_pages;
   if (!frame_is_current(frame)) return true;
+  if (pin_holds(page)) return false;
   if (!arena_mesh_take_out(page, pages)) return false;
   bin_remove(h, miniheap_of(leader));
   uint32_t rest = mesh_group_split(page);
@@ -52,18 +56,25 @@ static bool take_out(ClassHeap *h, uint32_t page) {
 }
 
 /* (S) */
-static bool add_pin(ClassHeap *h, uint32_t page) {
+static bool count_up(ClassHeap *h, uint32_t page) {
   (void)h;
   const uint16_t n = load_relaxed(&pins.entry[page]);
-  if (n < UINT16_MAX) store_relaxed(&pins.entry[page], (uint16_t)(n + 1));
+  if ((n & COUNT) < COUNT) store_relaxed(&pins.entry[page], (uint16_t)(n + 1));
   return true;
 }
 
 /* (S) */
-static bool take_pin(ClassHeap *h, uint32_t page) {
+static bool count_down(ClassHeap *h, uint32_t page) {
   (void)h;
   const uint16_t n = load_relaxed(&pins.entry[page]);
-  if (n > 0) store_relaxed(&pins.entry[page], (uint16_t)(n - 1));
+  if ((n & COUNT) > 0 && (n & COUNT) < COUNT) store_relaxed(&pins.entry[page], (uint16_t)(n - 1));
+  return true;
+}
+
+/* (S) */
+static bool mark_for_good(ClassHeap *h, uint32_t page) {
+  (void)h;
+  store_relaxed(&pins.entry[page], (uint16_t)(load_relaxed(&pins.entry[page]) | FOR_GOOD));
   return true;
 }
 
@@ -75,8 +86,10 @@ static bool each_span(const char *p, size_t size, bool (*change)(ClassHeap *h, u
     unsigned c = class_at(page_address(page));
     if (c < CLASS_FIRST || c >= CLASS_END) continue;
     lock_acquire(&class_heaps[c].lock);
-    const uint32_t head = page - miniheap_of(page)->offset;
-    if (head == page || page == first) ok &= change(&class_heaps[c], head);
+    if (class_at(page_address(page)) == c) { /* still: it may be somebody else's, between the objects */
+      const uint32_t head = page - miniheap_of(page)->offset;
+      if (head == page || page == first) ok &= change(&class_heaps[c], head);
+    }
     lock_release(&class_heaps[c].lock);
   }
   return ok;
@@ -97,23 +110,26 @@ static bool clip(const void **p, size_t *size) {
   return *size > 0;
 }
 
-bool pin(const void *p, size_t size) {
+static bool pin_by(const void *p, size_t size, bool (*change)(ClassHeap *h, uint32_t page)) {
   if (!clip(&p, &size)) return true;
+  bool out = false;
   lock_acquire(mesh_lock());
-  bool ok = make_usable(page_of((const char *)p + size - 1));
-  for (int i = 0; ok && !each_span(p, size, take_out) && i < TAKE_OUT_TRIES; i++) {
+  const bool ok = make_usable(page_of((const char *)p + size - 1));
+  for (int i = 0; ok && !(out = each_span(p, size, take_out)) && i < TAKE_OUT_TRIES; i++) {
     lock_release(mesh_lock()); /* for who makes that system call */
     os_sleep_ms(1);
     lock_acquire(mesh_lock());
   }
-  if (ok) each_span(p, size, add_pin);
+  if (ok) each_span(p, size, change);
   lock_release(mesh_lock());
-  return ok;
+  return out;
 }
 
+bool pin(const void *p, size_t size) { return pin_by(p, size, count_up); }
+bool pin_for_good(const void *p, size_t size) { return pin_by(p, size, mark_for_good); }
+
 void unpin(const void *p, size_t size) {
-  if (clip(&p, &size) && is_usable(page_of((const char *)p + size - 1)))
-    each_span(p, size, take_pin);
+  if (clip(&p, &size) && is_usable(page_of((const char *)p + size - 1))) each_span(p, size, count_down);
 }
 
 bool pin_holds(uint32_t page) { return is_usable(page) && load_relaxed(&pins.entry[page]) > 0; }

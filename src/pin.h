@@ -5,12 +5,15 @@
 
 #include "class_heap.h"
 
-/* Pins the spans that [p, p + size) lies in; what lies outside the arena or in large blocks needs none.
- * Pins nest; those of a span end when its last object is freed. False if there is no memory for it. Waits
- * for the piece of a pass under way to end; a span that is in a mesh group leaves it. Where that cannot be done
- * within 5 ms, it leaves at the next fork, and who waits there by a shared futex is woken. */
+/* Pins the spans that [p, p + size) lies in, until unpin or until the span's last object is freed; what lies outside
+ * the arena or in large blocks needs none. Pins nest. Waits for the piece of a pass under way to end, and up to
+ * 5 ms for system calls that may write there: a span that is in a mesh group leaves it. False if it could not: then
+ * it leaves at the next fork, and who waits there by a shared futex is woken. Or if there is no memory to note
+ * it in: then the span may be meshed. */
 bool pin(const void *p, size_t size);
 void unpin(const void *p, size_t size);
+/* The same, but unpin does not end it. */
+bool pin_for_good(const void *p, size_t size);
 
 /* The span that starts at `page` is pinned. (S) */
 bool pin_holds(uint32_t page);

@@ -338,31 +338,54 @@ static struct Object *object_on_frame(void) {
   return NULL;
 }
 
-/* The fork parts the page from the file's, by which the kernel knows who waits in it. */
-static void wake_after_fork(void *barrier) {
-  pthread_t waiter;
-  int status = 1;
+/* In a page of the file's that a pin could not take out. */
+static struct Object *pin_and_keep(const char *barrier) {
   start(barrier);
-  if (!barrier_choose()) return;
+  if (!barrier_choose()) _exit(0);
   pass();
   struct Object *o = object_on_frame();
   expect(o != NULL);
   fake_kernel = (FakeKernel){.failing = REPLACE_CALL, .first_fail = 1, .last_fail = UINT32_MAX};
-  expect(pin(o->address, o->size));
-  expect(frame_is_current(miniheap_of(page_of(o->address))->frame)); /* it could not leave */
+  expect(!pin_for_good(o->address, o->size));
   fake_kernel = (FakeKernel){.first_fail = 0};
+  expect(frame_is_current(miniheap_of(page_of(o->address))->frame));
+  return o;
+}
+
+/* A thread waits in the object until `change` is over; then its wake must find it. */
+static void wait_during(struct Object *o, void (*change)(struct Object *o)) {
+  pthread_t waiter;
   uint32_t *word = o->address;
   *word = 0;
   expect(pthread_create(&waiter, NULL, wait_for_change, word) == 0);
   usleep(50000); /* in which it falls asleep */
-  pid_t child = fork();
-  if (child == 0) _exit(0);
-  expect(child > 0 && waitpid(child, &status, 0) == child && status == 0);
-  expect(!frame_is_current(miniheap_of(page_of(o->address))->frame));
+  change(o);
   __atomic_store_n(word, 1, __ATOMIC_RELEASE);
   syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
   expect(pthread_join(waiter, NULL) == 0);
 }
+
+/* It parts the page from the file's, by which the kernel knows who waits there. */
+static void change_by_fork(struct Object *o) {
+  int status = 1;
+  pid_t child = fork();
+  if (child == 0) _exit(0);
+  expect(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+  expect(!frame_is_current(miniheap_of(page_of(o->address))->frame));
+}
+
+/* Which must not do what the first could not. */
+static void change_by_pin(struct Object *o) {
+  expect(!pin(o->address, o->size));
+  unpin(o->address, o->size);
+  unpin(o->address, o->size); /* as munlock of what was not locked */
+  const uint32_t page = page_of(o->address);
+  expect(pin_holds(page - miniheap_of(page)->offset));
+  mesh_pass_all();
+}
+
+static void wake_after_fork(void *barrier) { wait_during(pin_and_keep(barrier), change_by_fork); }
+static void wake_after_pin(void *barrier) { wait_during(pin_and_keep(barrier), change_by_pin); }
 
 static const char *barrier;
 
@@ -370,6 +393,7 @@ TEST(a_wake_finds_who_waits_in_a_page_that_a_pin_could_not_take_out) {
   char copy[32];
   snprintf(copy, sizeof copy, "%s", barrier);
   assert_child_passes(wake_after_fork, copy);
+  assert_child_passes(wake_after_pin, copy);
 }
 
 TEST(each_call_fails) { fail_all(barrier); }
