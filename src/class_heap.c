@@ -18,6 +18,8 @@ void class_heap_misuse(ClassHeap *h, const char *what, const void *address) {
   mesh_fatal(what, address);
 }
 
+enum { SPANS_APART = 2 * THREAD_SHARDS };
+
 /* In `occupied`: a bit for each bin, the bins of a shard in SHARD_BITS. */
 #define SHARD_BITS 16
 #define SHARD_MASK 0xFFFF
@@ -70,8 +72,16 @@ uint32_t fresh_span(const ClassHeap *h) {
   return occupied == 0 ? 0 : first_of(h, lowest_bit(occupied) / SHARD_BITS, BIN_FRESH);
 }
 
+/* Slots beside those of other threads may share cache lines with them. A class of few spans rather gets one more for
+ * each shard. */
+static bool keeps_apart(const ClassHeap *h) {
+  const uint32_t size = size_classes[h - class_heaps].size;
+  return h->spans < SPANS_APART && size < 4 * CACHE_LINE && size % CACHE_LINE != 0;
+}
+
 uint32_t fullest_partial(const ClassHeap *h) {
-  uint64_t occupied = occupied_of(h, EACH_SHARD * (((uint64_t)1 << OCCUPANCY_BINS) - 1));
+  const uint64_t partial = ((uint64_t)1 << OCCUPANCY_BINS) - 1;
+  uint64_t occupied = occupied_of(h, keeps_apart(h) ? partial : EACH_SHARD * partial);
   if (occupied == 0) return fresh_span(h);
   unsigned shards_on = lowest_bit(occupied) / SHARD_BITS;
   return first_of(h, shards_on, log2_floor(occupied >> SHARD_BITS * shards_on & SHARD_MASK));

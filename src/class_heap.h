@@ -45,7 +45,8 @@ void bin_insert(ClassHeap *h, uint32_t page, MiniHeap *mh, uint8_t bin);
 void bin_remove(ClassHeap *h, MiniHeap *mh);
 /* Into the list that its occupancy asks for. */
 void rebin(ClassHeap *h, uint32_t page, MiniHeap *mh);
-/* The fullest partial span of the calling thread's shard, or another's, or a fresh one, or 0. */
+/* The fullest partial span of the calling thread's shard, or another's (unless the class has few spans yet), or a
+ * fresh one, or 0. */
 uint32_t fullest_partial(const ClassHeap *h);
 /* A fresh span, or 0. */
 uint32_t fresh_span(const ClassHeap *h);

@@ -291,11 +291,13 @@ static bool make_room(ThreadLocalHeap *heap, unsigned c) {
 static void free_small(void *p, unsigned c) {
   ThreadLocalHeap *heap = own_heap();
   if (heap != NULL && !heap->direct) {
+    ShuffleVector *v = &heap->vector[c];
+    /* A thread's first free of a class may be of a gift, beside which others have theirs: what it takes next shall
+     * not be in their cache lines. */
+    const bool gift = !heap->used[c] && load_relaxed(&v->base) == NULL;
     heap->used[c] = true;
     housekeeping(heap);
-    ShuffleVector *v = &heap->vector[c];
-    if (shuffle_vector_push(v, p)) return;
-    if (make_room(heap, c) && shuffle_vector_push(v, p)) return;
+    if (!gift && (shuffle_vector_push(v, p) || (make_room(heap, c) && shuffle_vector_push(v, p)))) return;
   }
   global_heap_drain(c, &p, 1);
 }

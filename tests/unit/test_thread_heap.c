@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <string.h>
 
 #include "child.h"
@@ -211,6 +212,50 @@ TEST(threads_resize_blocks) {
   arena_assert_state();
 }
 
+/* What others have beside what is freed must not come to lie beside what is allocated next. */
+enum { GIFT_SIZE = 48, GIFT_OBJECTS = 20 };
+
+struct Gifted {
+  sem_t *done, *end;
+  void *gift, *object[GIFT_OBJECTS];
+};
+
+static void *free_gift_and_allocate(void *argument) {
+  struct Gifted *g = argument;
+  mesh_free(g->gift);
+  for (size_t i = 0; i < GIFT_OBJECTS; i++) g->object[i] = mesh_malloc(GIFT_SIZE);
+  sem_post(g->done);
+  sem_wait(g->end);
+  return NULL;
+}
+
+static bool share_a_line(const char *a, const char *b) {
+  return (uintptr_t)a / CACHE_LINE <= (uintptr_t)(b + GIFT_SIZE - 1) / CACHE_LINE &&
+         (uintptr_t)b / CACHE_LINE <= (uintptr_t)(a + GIFT_SIZE - 1) / CACHE_LINE;
+}
+
+static void work_side_by_side(void *unused) {
+  (void)unused;
+  pthread_t thread[2];
+  sem_t done, end;
+  struct Gifted gifted[2] = {{&done, &end, mesh_malloc(GIFT_SIZE), {NULL}}, {&done, &end, NULL, {NULL}}};
+  sem_init(&done, 0, 0);
+  sem_init(&end, 0, 0);
+  do gifted[1].gift = mesh_malloc(GIFT_SIZE);
+  while (!share_a_line(gifted[0].gift, gifted[1].gift));
+  for (size_t t = 0; t < 2; t++) { /* one after the other, but both are there to the end */
+    expect(pthread_create(&thread[t], NULL, free_gift_and_allocate, &gifted[t]) == 0);
+    sem_wait(&done);
+  }
+  for (size_t t = 0; t < 2; t++) sem_post(&end);
+  for (size_t t = 0; t < 2; t++) pthread_join(thread[t], NULL);
+  for (size_t i = 0; i < GIFT_OBJECTS; i++)
+    for (size_t k = 0; k < GIFT_OBJECTS; k++)
+      expect(!share_a_line(gifted[0].object[i], gifted[1].object[k]));
+}
+
+TEST(threads_of_a_small_program_share_no_cache_lines) { assert_child_passes(work_side_by_side, NULL); }
+
 /* A destructor that runs after the heap's own, to the last: a program's may. */
 static pthread_key_t late_key;
 
@@ -290,6 +335,7 @@ int main(void) {
       cmocka_unit_test(a_thread_may_free_what_another_allocated),
       cmocka_unit_test(threads_exchange_objects),
       cmocka_unit_test(threads_resize_blocks),
+      cmocka_unit_test(threads_of_a_small_program_share_no_cache_lines),
       cmocka_unit_test(destructors_that_run_later_leave_nothing_behind),
       cmocka_unit_test(misuse_is_seen_when_the_cache_drains),
       cmocka_unit_test(hardened_mode_sees_it_at_once),
