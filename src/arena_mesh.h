@@ -42,8 +42,8 @@ bool arena_mesh_to_anonymous(uint32_t page, uint32_t pages);
 int arena_mesh_cost_of_leaving(uint32_t page, uint32_t pages);
 
 /* Takes a span with live slots off its current frame, as memory of its own (a stale frame); the frame and
- * those who share it stay. False, and it stays there until the next fork, if the system has no room, or as
- * barrier_protect. Stores wait meanwhile. */
+ * those who share it stay. False if the system has no room, or as barrier_protect: then the next fork takes it
+ * out, and wakes who waits there by a shared futex. Stores wait meanwhile. */
 bool arena_mesh_take_out(uint32_t page, uint32_t pages);
 
 /* Kernel mappings that the arena consists of, at least (see map_count.h); and how many they may be. */

@@ -18,8 +18,6 @@ void class_heap_misuse(ClassHeap *h, const char *what, const void *address) {
   mesh_fatal(what, address);
 }
 
-enum { SPANS_APART = 2 * THREAD_SHARDS };
-
 /* In `occupied`: a bit for each bin, the bins of a shard in SHARD_BITS. */
 #define SHARD_BITS 16
 #define SHARD_MASK 0xFFFF
@@ -72,8 +70,10 @@ uint32_t fresh_span(const ClassHeap *h) {
   return occupied == 0 ? 0 : first_of(h, lowest_bit(occupied) / SHARD_BITS, BIN_FRESH);
 }
 
-/* Slots beside those of other threads may share cache lines with them. A class of few spans rather gets one more for
- * each shard. */
+/* Slots beside those of other threads may share cache lines with them: while a class has fewer spans than this, a shard
+ * rather gets one of its own. */
+enum { SPANS_APART = 2 * THREAD_SHARDS };
+
 static bool keeps_apart(const ClassHeap *h) {
   const uint32_t size = size_classes[h - class_heaps].size;
   return h->spans < SPANS_APART && size < 4 * CACHE_LINE && size % CACHE_LINE != 0;
