@@ -253,9 +253,9 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *a, void *(*fu
 /* A program begins with the mask of the one that it replaced. */
 __attribute__((constructor)) static void open_first_mask(void) {
   sigset_t set;
+  if (!os_segv_blocked()) return; /* that is all that most programs run of this */
   options_read();
-  if (REAL(sigprocmask)(SIG_BLOCK, NULL, &set) != 0 || sigismember(&set, SIGSEGV) != 1) return;
-  sigprocmask(SIG_SETMASK, &set, NULL);
+  if (REAL(sigprocmask)(SIG_BLOCK, NULL, &set) == 0) sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
 /* A signal's frame on such a stack is stored by the kernel. */

@@ -102,6 +102,8 @@ typedef struct OsSignalAction {
 bool os_segv_action_set(const OsSignalAction *action, OsSignalAction *old);
 /* Where the calling thread's handlers run that asked for a stack of their own; empty if it has none. */
 void os_signal_stack(uintptr_t *start, uintptr_t *end);
+/* SIGSEGV is in the calling thread's mask. */
+bool os_segv_blocked(void);
 /* Blocks these signals too, until the handler that calls it returns. */
 void os_signals_add(const uint64_t *mask);
 

@@ -26,10 +26,8 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-size_t os_page_size(void) {
-  long size = sysconf(_SC_PAGESIZE);
-  return size > 0 ? (size_t)size : 4096;
-}
+/* Not by sysconf, which lies in pages of libc that few small programs read. */
+size_t os_page_size(void) { return (size_t)getpagesize(); }
 
 static void *map_at(void *addr, size_t size, int prot, int flags) {
   int saved = errno;
@@ -166,13 +164,18 @@ extern char __libc_single_threaded __attribute__((weak)); /* since glibc 2.32 */
 
 bool os_single_threaded(void) { return &__libc_single_threaded != NULL && __libc_single_threaded; }
 
+/* What follows the = in NAME=VALUE; NULL if that is another's. */
+static const char *value_of(const char *variable, const char *name) {
+  for (; *name != '\0'; variable++, name++)
+    if (*variable != *name) return NULL;
+  return *variable == '=' ? variable + 1 : NULL;
+}
+
 const char *os_getenv(const char *name) {
   extern char **environ;
-  if (environ == NULL || getauxval(AT_SECURE)) return NULL;
-  size_t length = strlen(name);
-  for (char **e = environ; *e != NULL; e++)
-    if (strncmp(*e, name, length) == 0 && (*e)[length] == '=') return *e + length + 1;
-  return NULL;
+  const char *value = NULL;
+  for (char **e = environ; e != NULL && *e != NULL && value == NULL; e++) value = value_of(*e, name);
+  return value == NULL || getauxval(AT_SECURE) ? NULL : value;
 }
 
 /* ------------------------------------------------------------------------------------- meshing */
@@ -419,6 +422,12 @@ void os_signal_stack(uintptr_t *start, uintptr_t *end) {
   raw_syscall(SYS_sigaltstack, NULL, &stack);
   *start = (uintptr_t)stack.ss_sp;
   *end = *start + (stack.ss_flags & SS_DISABLE ? 0 : stack.ss_size);
+}
+
+bool os_segv_blocked(void) {
+  uint64_t mask = 0;
+  raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof mask);
+  return mask >> (SIGSEGV - 1) & 1;
 }
 
 void os_signals_add(const uint64_t *mask) {

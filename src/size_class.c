@@ -1,5 +1,7 @@
 #include "size_class.h"
 
+#include <string.h>
+
 #include "magazine.h"
 
 SizeClass size_classes[CLASS_END];
@@ -42,10 +44,11 @@ void size_classes_init(size_t page_size) {
     init_class(CLASS_FIRST + i, regular_size(i), page_size);
   for (unsigned i = 0; i < CLASS_PINNED_COUNT; i++)
     init_class(CLASS_PINNED_FIRST + i, (uint32_t)PINNED_ALIGN << i, page_size);
-  unsigned c = CLASS_FIRST;
-  for (size_t i = 0; i <= SMALL_MAX / MIN_ALIGN; i++) {
-    if (i * MIN_ALIGN > size_classes[c].size) c++;
-    size_class_table[i] = (uint8_t)c;
+  size_t done = 0;
+  for (unsigned c = CLASS_FIRST; c < CLASS_PINNED_FIRST; c++) {
+    size_t end = size_classes[c].size / MIN_ALIGN + 1;
+    memset(size_class_table + done, (int)c, end - done);
+    done = end;
   }
 }
 

@@ -56,7 +56,7 @@ static inline void thread_heap_free(void *p) {
     if (p != NULL) thread_heap_free_slow(p);
     return;
   }
-  unsigned c = load_relaxed(&arena.class_map[offset >> MAP_UNIT_SHIFT]);
+  size_t c = load_relaxed(&arena.class_map[offset >> MAP_UNIT_SHIFT]);
   if (UNLIKELY(!shuffle_vector_push(&thread_heap->vector[c], p))) thread_heap_free_slow(p);
 }
 
