@@ -317,7 +317,7 @@ void arena_free_large(uint32_t page) {
 
 size_t arena_dirty_limit(void) { return max_size(PURGE_KEEP_MIN, arena_used_bytes() / PURGE_SHARE); }
 
-/* The longest-waiting dirty run if it is due. */
+/* The longest-waiting dirty run if it is due; at most *pages of it. */
 static uint32_t take_due(uint32_t now_ms, uint32_t age_ms, size_t keep, uint32_t *pages, bool *seamed) {
   lock_acquire(&arena.lock);
   bool due = page_run_oldest() != 0 && (pages_to_bytes(load_relaxed(&arena.dirty_pages)) > keep ||
@@ -329,11 +329,13 @@ static uint32_t take_due(uint32_t now_ms, uint32_t age_ms, size_t keep, uint32_t
   return page;
 }
 
-size_t arena_purge(uint32_t now_ms, uint32_t age_ms, size_t keep) {
+size_t arena_purge_some(uint32_t now_ms, uint32_t age_ms, size_t keep, size_t most) {
   size_t purged = 0;
-  uint32_t page, pages = 0;
-  bool seamed;
-  while ((page = take_due(now_ms, age_ms, keep, &pages, &seamed)) != 0) {
+  while (purged < most) {
+    uint32_t pages = (uint32_t)min_size(max_size(1, (most - purged) >> arena.page_shift), UINT32_MAX);
+    bool seamed;
+    uint32_t page = take_due(now_ms, age_ms, keep, &pages, &seamed);
+    if (page == 0) break;
     /* Without the lock: giving pages back takes about 0.1 us each. */
     bool fresh = seamed && os_map_fresh(page_address(page), pages_to_bytes(pages));
     bool ok = fresh || os_purge(page_address(page), pages_to_bytes(pages));
@@ -346,6 +348,10 @@ size_t arena_purge(uint32_t now_ms, uint32_t age_ms, size_t keep) {
     purged += pages_to_bytes(pages);
   }
   return purged;
+}
+
+size_t arena_purge(uint32_t now_ms, uint32_t age_ms, size_t keep) {
+  return arena_purge_some(now_ms, age_ms, keep, SIZE_MAX);
 }
 
 /* ------------------------------------------------------------------------------------- checks */

@@ -102,6 +102,8 @@ void arena_free_large(uint32_t page);
 /* Purges dirty runs freed at least `age_ms` ago, oldest first, and in any case until no more than
  * `keep` bytes are dirty. Returns bytes given back. */
 size_t arena_purge(uint32_t now_ms, uint32_t age_ms, size_t keep);
+/* As far as it takes no more than `most` bytes. */
+size_t arena_purge_some(uint32_t now_ms, uint32_t age_ms, size_t keep, size_t most);
 /* The bound on dirty bytes for the present size of the heap. */
 size_t arena_dirty_limit(void);
 

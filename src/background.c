@@ -15,7 +15,8 @@ static void *run(void *unused) {
   (void)unused;
   for (;;) {
     uint32_t now_ms = os_now_ms();
-    global_heap_tick(now_ms);
+    while (global_heap_tick(now_ms)) {
+    }
     while (mesh_pass_work(WORK_NS) == MESH_MORE) {
     }
     os_sleep_ms(STEP_MS);

@@ -7,9 +7,19 @@
 #include "pin.h"
 #include "span_trim.h"
 
-enum { TICK_MS = 50, DRAIN_BATCH = 32, PREFETCH_AHEAD = 8 };
+enum {
+  TICK_MS = 50,
+  TICK_NS = 200000, /* longest piece of a tick in a call of the program's */
+  TICK_DONE = CLASS_END + 1,
+  DRAIN_BATCH = 32,
+  PREFETCH_AHEAD = 8,
+};
 
-static _Atomic uint32_t last_tick;   /* (~) os_now_ms */
+/* The tick under way, which threads may share: first each class, then the arena. */
+static struct {
+  _Atomic uint32_t last;  /* (~) os_now_ms when it began */
+  _Atomic uint32_t stage; /* (~) class, CLASS_END for the arena, or TICK_DONE */
+} tick = {.stage = TICK_DONE};
 
 /* -------------------------------------------------------------------------------------- refill */
 
@@ -238,22 +248,47 @@ void global_heap_free_fresh(void) {
   }
 }
 
-/* Drains the magazines that nobody took since the last tick. */
-static void drain_unmoved(ClassHeap *h, unsigned c) {
-  for (Magazine *m; (m = depot_take_unmoved(c)) != NULL; magazine_delete(m)) drain_locked(h, c, m->slots, m->count);
+/* Drains a magazine that nobody took since the last tick; false if there was none, or the class is in use: not idle. */
+static bool drain_unmoved(ClassHeap *h, unsigned c) {
+  if (!lock_try(&h->lock)) return false;
+  Magazine *m = depot_take_unmoved(c);
+  if (m != NULL) drain_locked(h, c, m->slots, m->count);
+  lock_release(&h->lock);
+  if (m != NULL) magazine_delete(m);
+  return m != NULL;
 }
 
-void global_heap_tick(uint32_t now_ms) {
-  uint32_t last = load_relaxed(&last_tick);
-  if (now_ms - last < TICK_MS || !cas_relaxed(&last_tick, &last, now_ms)) return;
-  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) {
-    ClassHeap *h = &class_heaps[c];
-    if (!lock_try(&h->lock)) continue; /* in use: not idle */
-    drain_unmoved(h, c);
-    free_idle_fresh(h, c);
-    lock_release(&h->lock);
-    depot_mark(c);
-  }
-  meta_purge(false);
-  arena_purge(now_ms, options.purge_delay_ms, arena_dirty_limit());
+static void finish_class(unsigned c) {
+  ClassHeap *h = &class_heaps[c];
+  if (!lock_try(&h->lock)) return;
+  free_idle_fresh(h, c);
+  lock_release(&h->lock);
+  depot_mark(c);
+}
+
+/* A piece of the tick that has come to `stage`; false if nothing was left of it there. */
+static bool tick_piece(uint32_t stage, uint32_t now_ms) {
+  if (stage < CLASS_END) return drain_unmoved(&class_heaps[stage], stage);
+  return arena_purge_some(now_ms, options.purge_delay_ms, arena_dirty_limit(), PURGE_PIECE) == PURGE_PIECE;
+}
+
+/* What ends a stage, done by one thread. */
+static void finish_stage(uint32_t stage) {
+  if (stage < CLASS_END)
+    finish_class(stage);
+  else
+    meta_purge(false);
+}
+
+bool global_heap_tick(uint32_t now_ms) {
+  uint32_t stage = load_relaxed(&tick.stage), last = load_relaxed(&tick.last);
+  if (stage == TICK_DONE && now_ms - last >= TICK_MS && cas_relaxed(&tick.last, &last, now_ms))
+    store_relaxed(&tick.stage, stage = CLASS_FIRST);
+  if (stage == TICK_DONE) return false;
+  const uint64_t begin = os_now_ns();
+  do {
+    if (!tick_piece(stage, now_ms) && cas_relaxed(&tick.stage, &stage, stage + 1)) finish_stage(stage);
+    stage = load_relaxed(&tick.stage);
+  } while (stage != TICK_DONE && os_now_ns() - begin < TICK_NS);
+  return stage != TICK_DONE;
 }

@@ -25,7 +25,7 @@ bool idle_due(void) {
 uint32_t idle_work(void) {
   uint32_t now_ms = os_now_ms(), wait = UINT32_MAX;
   thread_heap_shrink(now_ms);
-  global_heap_tick(now_ms);
+  const bool more = global_heap_tick(now_ms);
   if (load_relaxed(&arena.dirty_pages) > 0) wait = options.purge_delay_ms;
   if (!depot_is_empty() || meta_purge_due()) wait = (uint32_t)min_size(wait, CACHES_MS);
   if (!options.background) {
@@ -34,6 +34,7 @@ uint32_t idle_work(void) {
     if (progress == MESH_BUSY) return 1;
     if (progress == MESH_LATER) wait = (uint32_t)min_size(wait, mesh_pass_next_due(now_ms));
   }
+  if (more) return 0;
   store_relaxed(&next_look, now_ms + (uint32_t)min_size(wait, LOOK_MS));
   return (uint32_t)max_size(wait, 1);
 }

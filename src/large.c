@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "global_heap.h"
-#include "options.h"
 #include "os.h"
 
 void *large_malloc(size_t size, size_t align, bool *zeroed) {
@@ -34,12 +33,12 @@ static uint32_t block_page(const void *p) {
   return page;
 }
 
+/* No more than it takes, and a piece so that it takes a while until the next; what is due by its age is left to ticks. */
 static void purge_if_over(void) {
   const uint32_t now_ms = os_now_ms();
   global_heap_tick(now_ms);
-  size_t limit = arena_dirty_limit();
-  if (pages_to_bytes(load_relaxed(&arena.dirty_pages)) > limit)
-    arena_purge(now_ms, options.purge_delay_ms, limit);
+  const size_t dirty = pages_to_bytes(load_relaxed(&arena.dirty_pages)), limit = arena_dirty_limit();
+  if (dirty > limit) arena_purge_some(now_ms, INT32_MAX, limit - PURGE_PIECE, dirty - limit + PURGE_PIECE);
 }
 
 void large_free(void *p) {

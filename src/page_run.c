@@ -226,9 +226,8 @@ static uint32_t this_thread(void) { return (uint32_t)((uintptr_t)&locks_held >> 
 uint32_t page_run_take_oldest(uint32_t *pages) {
   uint32_t page = runs.oldest;
   if (page == 0) return 0;
-  *pages = free_run_of(page)->pages;
-  unbin(page);
-  age_list_remove(page);
+  *pages = (uint32_t)min_size(*pages, free_run_of(page)->pages);
+  carve(page, 0, *pages);
   tag(page, *pages, RUN_BUSY);
   FreeRun *r = free_run_of(page);
   r->next = this_thread();

@@ -17,7 +17,8 @@ static HeapStats read_stats(void) {
 
 static void pass(uint32_t ms) {
   fake_os.now_ms += ms;
-  global_heap_tick(fake_os.now_ms);
+  while (global_heap_tick(fake_os.now_ms)) {
+  }
 }
 
 /* Slow paths of one class only: what a program does that has stopped using the others. */
@@ -38,6 +39,28 @@ TEST(dirty_pages_go_back_after_the_delay) {
   assert_true(read_stats().dirty_bytes >= 1000000);
   pass(options.purge_delay_ms);
   assert_int_equal(read_stats().dirty_bytes, 0);
+  mesh_free(end);
+}
+
+/* A call of the program's pays for a piece of it at most. */
+TEST(what_is_much_goes_back_in_pieces) {
+  enum { BYTES = 32 << 20 };
+  void *large = mesh_malloc(BYTES), *end = mesh_malloc(100000);
+  mesh_free(large);
+  fake_os.now_ms += LONG_MS;
+  fake_os.step_ns = 1000000; /* between two looks at the clock */
+  unsigned pieces = 0;
+  size_t dirty = read_stats().dirty_bytes, least = dirty;
+  assert_true(dirty >= BYTES);
+  for (bool more = true; more; pieces++) {
+    more = global_heap_tick(fake_os.now_ms);
+    size_t left = read_stats().dirty_bytes;
+    assert_true(dirty - left <= 1 << 20);
+    least = left < least ? left : least;
+    dirty = left;
+  }
+  assert_int_equal(least, 0);
+  assert_true(pieces > BYTES >> 20);
   mesh_free(end);
 }
 
@@ -118,6 +141,7 @@ TEST(the_clock_may_wrap) {
 static int start_clock(void **unused) {
   (void)unused;
   fake_os.now_ms = 1000000;
+  fake_os.step_ns = 0;
   mesh_trim(); /* every test begins with an empty heap */
   return 0;
 }
@@ -125,6 +149,7 @@ static int start_clock(void **unused) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(dirty_pages_go_back_after_the_delay, start_clock),
+      cmocka_unit_test_setup(what_is_much_goes_back_in_pieces, start_clock),
       cmocka_unit_test_setup(too_many_dirty_pages_go_back_at_once, start_clock),
       cmocka_unit_test_setup(magazines_that_nobody_takes_are_drained, start_clock),
       cmocka_unit_test_setup(a_thread_gives_up_what_it_no_longer_uses, start_clock),
