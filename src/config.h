@@ -81,8 +81,8 @@ enum {
  * used first, so they add to the peak only as far as they do not fit, and the delay bounds them soon. */
 #define PURGE_KEEP_MIN (64 * MIB)
 #define PURGE_SHARE 1
-/* Purged between two looks at the clock, bytes: some 0.1 ms. */
-#define PURGE_PIECE MIB
+/* Purged between two looks at the clock, bytes: 0.2 ms if it is pages here and there. */
+#define PURGE_PIECE (256 * KIB)
 
 /* Full magazines in the depot: at most this share of the live heap over all classes, ... */
 #define DEPOT_SHARE 16

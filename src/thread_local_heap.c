@@ -138,7 +138,7 @@ void thread_heap_shrink(uint32_t now_ms) {
 static void housekeeping(ThreadLocalHeap *heap) {
   if (++heap->slow_calls % SLOW_CALLS_A_LOOK != 0) return;
   uint32_t now_ms = os_now_ms();
-  global_heap_tick(now_ms);
+  if (global_heap_tick(now_ms)) return; /* one piece of one thing in a call of the program's */
   mesh_pass_tick(now_ms);
   thread_heap_shrink(now_ms);
 }

@@ -55,12 +55,12 @@ TEST(what_is_much_goes_back_in_pieces) {
   for (bool more = true; more; pieces++) {
     more = global_heap_tick(fake_os.now_ms);
     size_t left = read_stats().dirty_bytes;
-    assert_true(dirty - left <= 1 << 20);
+    assert_true(dirty - left <= PURGE_PIECE);
     least = left < least ? left : least;
     dirty = left;
   }
   assert_int_equal(least, 0);
-  assert_true(pieces > BYTES >> 20);
+  assert_true(pieces > BYTES / PURGE_PIECE);
   mesh_free(end);
 }
 
