@@ -6,6 +6,8 @@
 #include "os.h"
 #include "page_run.h"
 
+enum { TRIES_MAX = 1000 }; /* of an allocation that waits for others' purges, a millisecond each */
+
 Arena arena = {.lock = LOCK_INIT(RANK_ARENA)};
 
 static size_t map_bytes(size_t pages) { return pages << (arena.page_shift - MAP_UNIT_SHIFT); }
@@ -127,18 +129,25 @@ static uint32_t alloc_locked(uint32_t pages, uint32_t align, PageContent *conten
   return raise_frontier(pages, align);
 }
 
+/* Dirty and clean neighbours do not join: as clean pages they may make a run long enough. So may what another thread is
+ * purging, which a purge of ours leaves alone. False if there is no such thing. */
+static bool more_may_be_free(void) {
+  const bool dirty = load_relaxed(&arena.dirty_pages) > 0, busy = page_runs_busy();
+  if (!dirty && !busy) return false;
+  lock_release(&arena.lock);
+  const bool purged = dirty && arena_purge(0, 0, 0) > 0;
+  if (!purged && busy) os_sleep_ms(1);
+  lock_acquire(&arena.lock);
+  return purged || busy;
+}
+
 uint32_t arena_alloc(size_t pages, size_t align, unsigned head_class, unsigned tail_class,
                      PageContent *content) {
   if (pages >= arena.pages_reserved || align >= arena.pages_reserved) return 0;
   lock_acquire(&arena.lock);
-  uint32_t page = alloc_locked((uint32_t)pages, (uint32_t)align, content);
-  if (page == 0 && load_relaxed(&arena.dirty_pages) > 0) {
-    /* Dirty and clean neighbours do not join: as clean pages they may make a run long enough. */
-    lock_release(&arena.lock);
-    arena_purge(0, 0, 0);
-    lock_acquire(&arena.lock);
-    page = alloc_locked((uint32_t)pages, (uint32_t)align, content);
-  }
+  uint32_t page;
+  for (int tries = 0; (page = alloc_locked((uint32_t)pages, (uint32_t)align, content)) == 0 && tries < TRIES_MAX; tries++)
+    if (!more_may_be_free()) break;
   if (page != 0) {
     if (head_class == tail_class) clear_frames(page, pages);
     mark(page, 1, head_class);
@@ -183,7 +192,7 @@ uint32_t arena_alloc_spans(unsigned size_class, size_t *count, PageContent *cont
     count_used(*count * span_pages, 0);
   }
   lock_release(&arena.lock);
-  if (page != 0 || load_relaxed(&arena.dirty_pages) == 0) return page;
+  if (page != 0) return page;
   *count = 1;
   return arena_alloc(span_pages, align, size_class, size_class, content);
 }
@@ -210,7 +219,7 @@ static void free_locked(uint32_t page, size_t pages, RunState state, uint32_t no
 }
 
 void arena_free(uint32_t page, size_t pages) {
-  uint32_t now_ms = os_now_ms();
+  const uint32_t now_ms = (uint32_t)os_now_ms();
   lock_acquire(&arena.lock);
   free_locked(page, pages, RUN_DIRTY, now_ms);
   lock_release(&arena.lock);
@@ -223,7 +232,7 @@ void arena_free_fresh(uint32_t page, size_t pages) {
 }
 
 void arena_free_spans(const uint32_t *page, size_t count, size_t pages) {
-  uint32_t now_ms = os_now_ms();
+  const uint32_t now_ms = (uint32_t)os_now_ms();
   lock_acquire(&arena.lock);
   for (size_t i = 0; i < count; i++) free_locked(page[i], pages, RUN_DIRTY, now_ms);
   lock_release(&arena.lock);
@@ -264,7 +273,7 @@ static RunState unmove(uint32_t page, size_t pages) {
 }
 
 void arena_shrink(uint32_t page, size_t new_pages) {
-  uint32_t now_ms = os_now_ms();
+  const uint32_t now_ms = (uint32_t)os_now_ms();
   LargeBlock *block = large_block_of(page);
   uint32_t rest = page + (uint32_t)new_pages;
   size_t rest_pages = block->pages - new_pages;
@@ -299,7 +308,7 @@ bool arena_move(uint32_t from, uint32_t to) {
 }
 
 void arena_free_large(uint32_t page) {
-  uint32_t now_ms = os_now_ms();
+  const uint32_t now_ms = (uint32_t)os_now_ms();
   LargeBlock *block = large_block_of(page);
   size_t pages = block->pages;
   bool moved = block->moved;
@@ -317,12 +326,17 @@ void arena_free_large(uint32_t page) {
 
 size_t arena_dirty_limit(void) { return max_size(PURGE_KEEP_MIN, arena_used_bytes() / PURGE_SHARE); }
 
+/* A run freed at `stamp` is this old. Threads read their clocks before they take the lock: it may be younger than now. */
+static uint32_t age_of(uint32_t stamp, uint32_t now_ms) {
+  enum { AHEAD_MAX_MS = 60000 };
+  return stamp - now_ms < AHEAD_MAX_MS ? 0 : now_ms - stamp;
+}
+
 /* The longest-waiting dirty run if it is due; at most *pages of it. */
 static uint32_t take_due(uint32_t now_ms, uint32_t age_ms, size_t keep, uint32_t *pages, bool *seamed) {
   lock_acquire(&arena.lock);
   bool due = page_run_oldest() != 0 && (pages_to_bytes(load_relaxed(&arena.dirty_pages)) > keep ||
-                                        /* signed: the run may be younger than the caller's clock */
-                                        (int32_t)(now_ms - page_run_oldest_stamp()) >= (int32_t)age_ms);
+                                        age_of(page_run_oldest_stamp(), now_ms) >= age_ms);
   uint32_t page = due ? page_run_take_oldest(pages) : 0;
   *seamed = page != 0 && map_count_seamed(page, *pages);
   lock_release(&arena.lock);
@@ -342,7 +356,7 @@ size_t arena_purge_some(uint32_t now_ms, uint32_t age_ms, size_t keep, size_t mo
     if (fresh) tell_mapped_anew(page_address(page), pages_to_bytes(pages));
     lock_acquire(&arena.lock);
     if (fresh) map_count_fresh(page, pages);
-    page_run_return(page, pages, ok ? RUN_CLEAN : RUN_DIRTY, os_now_ms());
+    page_run_return(page, pages, ok ? RUN_CLEAN : RUN_DIRTY, (uint32_t)os_now_ms());
     lock_release(&arena.lock);
     if (!ok) break;
     purged += pages_to_bytes(pages);

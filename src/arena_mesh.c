@@ -15,7 +15,7 @@ static struct {
   uint64_t *kept;     /* (mesh lock) one bit for each page that could not be taken out; behind `busy` */
   _Atomic bool forbidden; /* (~) */
   uint32_t wait;      /* (mesh lock) ms between attempts to open it; 0 after one that succeeded ... */
-  uint32_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
+  uint64_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
   uint32_t *prepared; /* (C after open) 1, but 0 in a child that was made without fork_prepare */
   size_t maps_limit;  /* (C after open) */
   _Atomic size_t shared; /* (A), read by all as a hint: pages mapped onto current frames */
@@ -66,8 +66,8 @@ bool arena_mesh_open(void) {
   if (arena_mesh_in_unprepared_child() || load_relaxed(&mesh.forbidden)) return false;
   if (mesh.window != NULL) return true;
   arena_mesh_unmap_old_window(SIZE_MAX);
-  const uint32_t now_ms = os_now_ms();
-  if (mesh.wait > 0 && (int32_t)(now_ms - mesh.next_try) < 0) return false;
+  const uint64_t now_ms = os_now_ms();
+  if (mesh.wait > 0 && now_ms < mesh.next_try) return false;
   if (barrier_choose() && open_window()) {
     mesh.wait = 0;
     return true;

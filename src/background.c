@@ -14,7 +14,7 @@ enum { STEP_MS = 10 }; /* between looks, and between pieces of work */
 static void *run(void *unused) {
   (void)unused;
   for (;;) {
-    uint32_t now_ms = os_now_ms();
+    uint64_t now_ms = os_now_ms();
     while (global_heap_tick(now_ms)) {
     }
     while (mesh_pass_work(WORK_NS) == MESH_MORE) {

@@ -17,7 +17,7 @@ typedef struct ClassHeap {
   uint64_t span_allocs, span_frees; /* (S) since the start */
   uint64_t trimmed_pages;           /* (S) pages without a live slot that were purged from partial spans */
 
-  uint32_t mesh_after;              /* (mesh lock) os_now_ms before which no pass is worth while */
+  uint64_t mesh_after;              /* (mesh lock) os_now_ms before which no pass is worth while */
   uint32_t mesh_wait;               /* (mesh lock) ms; doubles when a pass releases little */
 } ClassHeap;
 

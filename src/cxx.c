@@ -1,13 +1,25 @@
 /* C++ operator new and delete, defined from C by their mangled names (Itanium C++ ABI 5.1), so that the
- * library needs no C++ runtime. All forms of one operator do the same; what differs is whether failure
- * throws. The library is built with unwind tables, for the exception passes through these frames. */
+ * library needs no C++ runtime. It is built with unwind tables, for std::bad_alloc passes through these frames.
+ *
+ * A program may replace any form. Those that the standard defines by another ([new.delete]) call that one then:
+ * the array forms the plain ones, the sized and nothrow forms those without. All are weak, so that a program
+ * linked with the static library can replace them too. */
 #include <dlfcn.h>
 #include <errno.h>
 
 #include "check.h"
 #include "heap_api.h"
 
-#define EXPORT __attribute__((visibility("default")))
+#define OPERATOR __attribute__((visibility("default"), weak))
+/* The definition here of what may be replaced. */
+#define OURS(name) extern __typeof__(name) name##_ours __attribute__((alias(#name), visibility("hidden")))
+/* Not for the compiler to decide. */
+#define IS_OURS(name) LIKELY(opaque((const void *)name) == (const void *)name##_ours)
+
+static inline const void *opaque(const void *p) {
+  __asm__("" : "+r"(p));
+  return p;
+}
 
 typedef void (*NewHandler)(void);
 typedef NewHandler (*GetNewHandler)(void);
@@ -41,149 +53,182 @@ static void throw_bad_alloc(void) {
   mesh_fatal("out of memory in operator new, and no C++ runtime to throw std::bad_alloc", NULL);
 }
 
-/* `align` is 0 for the plain forms. The handler is called until memory is found or it gives up; in the
- * nothrow forms its exception, if it throws, must not escape: they do not call it. */
-static void *new_slow(size_t size, size_t align, bool nothrow) {
+/* `align` is 0 for the plain forms. The handler is called until memory is found or it gives up. */
+static void *new_slow(size_t size, size_t align) {
   for (;;) {
     void *p = align == 0 ? mesh_malloc(size) : mesh_memalign(align, size);
-    if (p != NULL || nothrow) return p;
+    if (p != NULL) return p;
     NewHandler handler = current_handler();
     if (handler == NULL) throw_bad_alloc();
     handler();
   }
 }
 
-static inline void *new_plain(size_t size) {
-  void *p = thread_heap_malloc(size);
-  return LIKELY(p != NULL) ? p : new_slow(size, 0, false);
-}
-
 /* ------------------------------------------------------------------------------------------- new */
 
 /* operator new(size_t) */
-EXPORT void *_Znwm(size_t size);
-EXPORT void *_Znwm(size_t size) { return new_plain(size); }
+OPERATOR void *_Znwm(size_t size);
+OPERATOR void *_Znwm(size_t size) {
+  void *p = thread_heap_malloc(size);
+  return LIKELY(p != NULL) ? p : new_slow(size, 0);
+}
+OURS(_Znwm);
 
 /* operator new[](size_t) */
-EXPORT void *_Znam(size_t size);
-EXPORT void *_Znam(size_t size) { return new_plain(size); }
+OPERATOR void *_Znam(size_t size);
+OPERATOR void *_Znam(size_t size) { return IS_OURS(_Znwm) ? _Znwm_ours(size) : _Znwm(size); }
+OURS(_Znam);
+
+/* operator new(size_t, std::align_val_t) */
+OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t align);
+OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t align) { return new_slow(size, align); }
+OURS(_ZnwmSt11align_val_t);
+
+/* operator new[](size_t, std::align_val_t) */
+OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t align);
+OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t align) { return _ZnwmSt11align_val_t(size, align); }
+OURS(_ZnamSt11align_val_t);
+
+/* Where that is not all there is to do: a handler, or a replaced form, may throw, and to catch it takes C++. The
+ * runtime's own nothrow forms call the throwing ones, and those are ours or the program's. */
+static void *next_nothrow(const char *name) { return dlsym != NULL ? dlsym(RTLD_NEXT, name) : NULL; }
+
+typedef void *(*NothrowNew)(size_t, const void *);
+typedef void *(*NothrowAlignedNew)(size_t, size_t, const void *);
 
 /* operator new(size_t, const std::nothrow_t &) */
-EXPORT void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag);
-EXPORT void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag) {
-  (void)tag;
-  return new_slow(size, 0, true);
+OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag);
+OPERATOR void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag) {
+  const bool ours = IS_OURS(_Znwm);
+  void *p = ours ? mesh_malloc(size) : NULL;
+  if (p != NULL || (ours && current_handler() == NULL)) return p;
+  NothrowNew next = (NothrowNew)next_nothrow("_ZnwmRKSt9nothrow_t");
+  if (next != NULL) return next(size, tag);
+  return ours ? NULL : _Znwm(size);
 }
 
 /* operator new[](size_t, const std::nothrow_t &) */
-EXPORT void *_ZnamRKSt9nothrow_t(size_t size, const void *tag);
-EXPORT void *_ZnamRKSt9nothrow_t(size_t size, const void *tag) {
-  (void)tag;
-  return new_slow(size, 0, true);
+OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, const void *tag);
+OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, const void *tag) {
+  const bool ours = IS_OURS(_Znam) && IS_OURS(_Znwm);
+  void *p = ours ? mesh_malloc(size) : NULL;
+  if (p != NULL || (ours && current_handler() == NULL)) return p;
+  NothrowNew next = (NothrowNew)next_nothrow("_ZnamRKSt9nothrow_t");
+  if (next != NULL) return next(size, tag);
+  return ours ? NULL : _Znam(size);
 }
 
-/* operator new(size_t, std::align_val_t) */
-EXPORT void *_ZnwmSt11align_val_t(size_t size, size_t align);
-EXPORT void *_ZnwmSt11align_val_t(size_t size, size_t align) { return new_slow(size, align, false); }
-
-/* operator new[](size_t, std::align_val_t) */
-EXPORT void *_ZnamSt11align_val_t(size_t size, size_t align);
-EXPORT void *_ZnamSt11align_val_t(size_t size, size_t align) { return new_slow(size, align, false); }
-
 /* operator new(size_t, std::align_val_t, const std::nothrow_t &) */
-EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
-EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
-  (void)tag;
-  return new_slow(size, align, true);
+OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
+OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
+  const bool ours = IS_OURS(_ZnwmSt11align_val_t);
+  void *p = ours ? mesh_memalign(align, size) : NULL;
+  if (p != NULL || (ours && current_handler() == NULL)) return p;
+  NothrowAlignedNew next = (NothrowAlignedNew)next_nothrow("_ZnwmSt11align_val_tRKSt9nothrow_t");
+  if (next != NULL) return next(size, align, tag);
+  return ours ? NULL : _ZnwmSt11align_val_t(size, align);
 }
 
 /* operator new[](size_t, std::align_val_t, const std::nothrow_t &) */
-EXPORT void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
-EXPORT void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
-  (void)tag;
-  return new_slow(size, align, true);
+OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
+OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
+  const bool ours = IS_OURS(_ZnamSt11align_val_t) && IS_OURS(_ZnwmSt11align_val_t);
+  void *p = ours ? mesh_memalign(align, size) : NULL;
+  if (p != NULL || (ours && current_handler() == NULL)) return p;
+  NothrowAlignedNew next = (NothrowAlignedNew)next_nothrow("_ZnamSt11align_val_tRKSt9nothrow_t");
+  if (next != NULL) return next(size, align, tag);
+  return ours ? NULL : _ZnamSt11align_val_t(size, align);
 }
 
 /* ---------------------------------------------------------------------------------------- delete */
 
 /* operator delete(void *) */
-EXPORT void _ZdlPv(void *p);
-EXPORT void _ZdlPv(void *p) { thread_heap_free(p); }
+OPERATOR void _ZdlPv(void *p);
+OPERATOR void _ZdlPv(void *p) { thread_heap_free(p); }
+OURS(_ZdlPv);
 
-/* operator delete(void *, size_t) */
-EXPORT void _ZdlPvm(void *p, size_t size);
-EXPORT void _ZdlPvm(void *p, size_t size) {
-  (void)size;
-  thread_heap_free(p);
-}
-
-/* operator delete(void *, const std::nothrow_t &) */
-EXPORT void _ZdlPvRKSt9nothrow_t(void *p, const void *tag);
-EXPORT void _ZdlPvRKSt9nothrow_t(void *p, const void *tag) {
-  (void)tag;
-  thread_heap_free(p);
-}
-
-/* operator delete(void *, std::align_val_t) */
-EXPORT void _ZdlPvSt11align_val_t(void *p, size_t align);
-EXPORT void _ZdlPvSt11align_val_t(void *p, size_t align) {
-  (void)align;
-  thread_heap_free(p);
-}
-
-/* operator delete(void *, size_t, std::align_val_t) */
-EXPORT void _ZdlPvmSt11align_val_t(void *p, size_t size, size_t align);
-EXPORT void _ZdlPvmSt11align_val_t(void *p, size_t size, size_t align) {
-  (void)size;
-  (void)align;
-  thread_heap_free(p);
-}
-
-/* operator delete(void *, std::align_val_t, const std::nothrow_t &) */
-EXPORT void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag);
-EXPORT void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag) {
-  (void)align;
-  (void)tag;
-  thread_heap_free(p);
+static inline void delete_plain(void *p) {
+  if (IS_OURS(_ZdlPv))
+    thread_heap_free(p);
+  else
+    _ZdlPv(p);
 }
 
 /* operator delete[](void *) */
-EXPORT void _ZdaPv(void *p);
-EXPORT void _ZdaPv(void *p) { thread_heap_free(p); }
+OPERATOR void _ZdaPv(void *p);
+OPERATOR void _ZdaPv(void *p) { delete_plain(p); }
+OURS(_ZdaPv);
 
-/* operator delete[](void *, size_t) */
-EXPORT void _ZdaPvm(void *p, size_t size);
-EXPORT void _ZdaPvm(void *p, size_t size) {
-  (void)size;
-  thread_heap_free(p);
+static inline void delete_array(void *p) {
+  if (IS_OURS(_ZdaPv))
+    delete_plain(p);
+  else
+    _ZdaPv(p);
 }
 
-/* operator delete[](void *, const std::nothrow_t &) */
-EXPORT void _ZdaPvRKSt9nothrow_t(void *p, const void *tag);
-EXPORT void _ZdaPvRKSt9nothrow_t(void *p, const void *tag) {
-  (void)tag;
+/* operator delete(void *, std::align_val_t) */
+OPERATOR void _ZdlPvSt11align_val_t(void *p, size_t align);
+OPERATOR void _ZdlPvSt11align_val_t(void *p, size_t align) {
+  (void)align;
   thread_heap_free(p);
 }
 
 /* operator delete[](void *, std::align_val_t) */
-EXPORT void _ZdaPvSt11align_val_t(void *p, size_t align);
-EXPORT void _ZdaPvSt11align_val_t(void *p, size_t align) {
-  (void)align;
-  thread_heap_free(p);
+OPERATOR void _ZdaPvSt11align_val_t(void *p, size_t align);
+OPERATOR void _ZdaPvSt11align_val_t(void *p, size_t align) { _ZdlPvSt11align_val_t(p, align); }
+
+/* operator delete(void *, size_t) */
+OPERATOR void _ZdlPvm(void *p, size_t size);
+OPERATOR void _ZdlPvm(void *p, size_t size) {
+  (void)size;
+  delete_plain(p);
+}
+
+/* operator delete[](void *, size_t) */
+OPERATOR void _ZdaPvm(void *p, size_t size);
+OPERATOR void _ZdaPvm(void *p, size_t size) {
+  (void)size;
+  delete_array(p);
+}
+
+/* operator delete(void *, const std::nothrow_t &) */
+OPERATOR void _ZdlPvRKSt9nothrow_t(void *p, const void *tag);
+OPERATOR void _ZdlPvRKSt9nothrow_t(void *p, const void *tag) {
+  (void)tag;
+  delete_plain(p);
+}
+
+/* operator delete[](void *, const std::nothrow_t &) */
+OPERATOR void _ZdaPvRKSt9nothrow_t(void *p, const void *tag);
+OPERATOR void _ZdaPvRKSt9nothrow_t(void *p, const void *tag) {
+  (void)tag;
+  delete_array(p);
+}
+
+/* operator delete(void *, size_t, std::align_val_t) */
+OPERATOR void _ZdlPvmSt11align_val_t(void *p, size_t size, size_t align);
+OPERATOR void _ZdlPvmSt11align_val_t(void *p, size_t size, size_t align) {
+  (void)size;
+  _ZdlPvSt11align_val_t(p, align);
 }
 
 /* operator delete[](void *, size_t, std::align_val_t) */
-EXPORT void _ZdaPvmSt11align_val_t(void *p, size_t size, size_t align);
-EXPORT void _ZdaPvmSt11align_val_t(void *p, size_t size, size_t align) {
+OPERATOR void _ZdaPvmSt11align_val_t(void *p, size_t size, size_t align);
+OPERATOR void _ZdaPvmSt11align_val_t(void *p, size_t size, size_t align) {
   (void)size;
-  (void)align;
-  thread_heap_free(p);
+  _ZdaPvSt11align_val_t(p, align);
+}
+
+/* operator delete(void *, std::align_val_t, const std::nothrow_t &) */
+OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag);
+OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag) {
+  (void)tag;
+  _ZdlPvSt11align_val_t(p, align);
 }
 
 /* operator delete[](void *, std::align_val_t, const std::nothrow_t &) */
-EXPORT void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag);
-EXPORT void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag) {
-  (void)align;
+OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag);
+OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *p, size_t align, const void *tag) {
   (void)tag;
-  thread_heap_free(p);
+  _ZdaPvSt11align_val_t(p, align);
 }

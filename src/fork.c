@@ -65,17 +65,31 @@ void fork_child(void) {
 /* A signal handler may fork between the handlers of the fork that it interrupted. */
 static _Thread_local unsigned depth; /* (T) */
 static _Thread_local bool prepared;  /* (T) for the outermost */
+static _Thread_local bool streams;   /* (T) it holds the lock of libc's streams */
+
+static bool heap_exists(void) { return load_relaxed(&arena.limit) > 0; }
 
 static void before(void) {
-  if (depth++ == 0) prepared = fork_prepare();
+  if (depth++ > 0) return;
+  streams = !os_single_threaded();
+  if (streams) os_streams_lock();
+  prepared = heap_exists() && fork_prepare();
 }
 
 static void after_in_parent(void) {
-  if (--depth == 0 && prepared) fork_parent();
+  if (--depth > 0) return;
+  if (prepared) fork_parent();
+  if (streams) os_streams_unlock();
 }
 
 static void after_in_child(void) {
-  if (--depth == 0 && prepared) fork_child();
+  if (--depth > 0) return;
+  if (streams) os_streams_reset();
+  if (prepared) fork_child();
 }
 
-void fork_handlers_install(void) { pthread_atfork(before, after_in_parent, after_in_child); }
+void fork_handlers_install(void) {
+  static _Atomic bool installed;
+  if (!atomic_exchange_explicit(&installed, true, memory_order_relaxed))
+    pthread_atfork(before, after_in_parent, after_in_child);
+}

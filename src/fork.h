@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+/* Once. Before anybody else's: handlers run in reverse order before a fork, so that others', which may allocate, have run
+ * when ours takes the locks. */
 void fork_handlers_install(void);
 
 /* A fork would find memory for what it must part. If not, it has to fail: the handlers could only end the

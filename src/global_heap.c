@@ -17,7 +17,7 @@ enum {
 
 /* The tick under way, which threads may share: first each class, then the arena. */
 static struct {
-  _Atomic uint32_t last;  /* (~) os_now_ms when it began */
+  _Atomic uint64_t last;  /* (~) os_now_ms when it began */
   _Atomic uint32_t stage; /* (~) class, CLASS_END for the arena, or TICK_DONE */
 } tick = {.stage = TICK_DONE};
 
@@ -173,7 +173,7 @@ static size_t drain_run(ClassHeap *h, const SizeClass *sc, void *const *slots, s
 
 static void drain_locked(ClassHeap *h, unsigned c, void *const *slots, size_t count) {
   const SizeClass *sc = &size_classes[c];
-  const uint32_t now_ms = os_now_ms();
+  const uint32_t now_ms = (uint32_t)os_now_ms();
   EmptySpans empty;
   empty.count = 0;
   for (size_t i = 0; i < count;) {
@@ -267,9 +267,9 @@ static void finish_class(unsigned c) {
 }
 
 /* A piece of the tick that has come to `stage`; false if nothing was left of it there. */
-static bool tick_piece(uint32_t stage, uint32_t now_ms) {
+static bool tick_piece(uint32_t stage, uint64_t now_ms) {
   if (stage < CLASS_END) return drain_unmoved(&class_heaps[stage], stage);
-  return arena_purge_some(now_ms, options.purge_delay_ms, arena_dirty_limit(), PURGE_PIECE) == PURGE_PIECE;
+  return arena_purge_some((uint32_t)now_ms, options.purge_delay_ms, arena_dirty_limit(), PURGE_PIECE) == PURGE_PIECE;
 }
 
 /* What ends a stage, done by one thread. */
@@ -280,8 +280,9 @@ static void finish_stage(uint32_t stage) {
     meta_purge(false);
 }
 
-bool global_heap_tick(uint32_t now_ms) {
-  uint32_t stage = load_relaxed(&tick.stage), last = load_relaxed(&tick.last);
+bool global_heap_tick(uint64_t now_ms) {
+  uint32_t stage = load_relaxed(&tick.stage);
+  uint64_t last = load_relaxed(&tick.last);
   if (stage == TICK_DONE && now_ms - last >= TICK_MS && cas_relaxed(&tick.last, &last, now_ms))
     store_relaxed(&tick.stage, stage = CLASS_FIRST);
   if (stage == TICK_DONE) return false;

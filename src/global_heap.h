@@ -24,7 +24,7 @@ Magazine *depot_put_full(unsigned c, Magazine *full);
 
 /* Housekeeping, called now and then from slow paths: purges what is due, drains what the depot has not moved for a
  * while. Works for about 0.2 ms; true if there is more to do at once. `now_ms` is os_now_ms(). */
-bool global_heap_tick(uint32_t now_ms);
+bool global_heap_tick(uint64_t now_ms);
 /* Drains up to `count` magazines of the depot of class c; false if there were none. */
 bool depot_drain_some(unsigned c, uint32_t count);
 /* Drains the depots of all classes. */

@@ -96,5 +96,5 @@ bool mesh_trim(void) {
   depot_drain_all();
   meta_purge(true);
   global_heap_free_fresh();
-  return arena_purge(os_now_ms(), 0, 0) > 0;
+  return arena_purge((uint32_t)os_now_ms(), 0, 0) > 0;
 }

@@ -14,17 +14,18 @@ enum {
   CACHES_MS = 100, /* until what nobody wanted is given back, by the tick after the next */
 };
 
-static _Atomic uint32_t next_look; /* (~) os_now_ms */
+static _Atomic uint64_t next_look; /* (~) os_now_ms */
 
 bool idle_due(void) {
   if (!load_acquire(&init_done) || options.period_ms == 0) return false; /* acquire: init_slow's release */
   if (locks_held > 0) return false; /* in a handler that interrupted us, perhaps in the midst of a fork */
-  return (int32_t)(os_now_ms() - load_relaxed(&next_look)) >= 0;
+  return os_now_ms() >= load_relaxed(&next_look);
 }
 
-uint32_t idle_work(void) {
-  uint32_t now_ms = os_now_ms(), wait = UINT32_MAX;
-  thread_heap_shrink(now_ms);
+uint32_t idle_work(bool own_caches) {
+  const uint64_t now_ms = os_now_ms();
+  uint32_t wait = UINT32_MAX;
+  if (own_caches) thread_heap_shrink(now_ms);
   const bool more = global_heap_tick(now_ms);
   if (load_relaxed(&arena.dirty_pages) > 0) wait = options.purge_delay_ms;
   if (!depot_is_empty() || meta_purge_due()) wait = (uint32_t)min_size(wait, CACHES_MS);
@@ -35,6 +36,6 @@ uint32_t idle_work(void) {
     if (progress == MESH_LATER) wait = (uint32_t)min_size(wait, mesh_pass_next_due(now_ms));
   }
   if (more) return 0;
-  store_relaxed(&next_look, now_ms + (uint32_t)min_size(wait, LOOK_MS));
+  store_relaxed(&next_look, now_ms + min_size(wait, LOOK_MS));
   return (uint32_t)max_size(wait, 1);
 }

@@ -24,9 +24,7 @@ bool init_slow(void) {
   lock_acquire(&init_lock);
   bool first = init_locked();
   lock_release(&init_lock);
-  /* As early as can be: handlers run in reverse order before a fork, so that others' handlers, which may
-   * allocate, have run when ours takes the locks. May itself allocate. */
-  if (first) fork_handlers_install();
+  if (first) fork_handlers_install(); /* may itself allocate */
   return load_relaxed(&init_done);
 }
 

@@ -85,6 +85,13 @@ EXPORT pid_t _Fork(void) {
 /* Prepared by the handlers, which cannot refuse. */
 EXPORT pid_t fork(void) { return possible() ? REAL(fork)() : -1; }
 
+/* What pthread_atfork is. */
+EXPORT int __register_atfork(void (*before)(void), void (*parent)(void), void (*child)(void), void *library);
+EXPORT int __register_atfork(void (*before)(void), void (*parent)(void), void (*child)(void), void *library) {
+  fork_handlers_install();
+  return REAL(__register_atfork)(before, parent, child, library);
+}
+
 typedef struct Start {
   int (*function)(void *);
   void *argument;

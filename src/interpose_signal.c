@@ -39,6 +39,27 @@ static _Atomic uint64_t blocked_in_handler; /* (~) */
 
 static bool handler_blocks(int signal) { return load_relaxed(&blocked_in_handler) >> (signal - 1) & 1; }
 
+/* Signals that the program has handlers for, and whether one may run with none of them blocked. */
+static _Atomic uint64_t handled; /* (~) */
+static _Atomic bool nested;      /* (~) */
+
+static bool is_fault(int signal) {
+  return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP ||
+         signal == SIGSYS || signal == SIGABRT;
+}
+
+static void note_handler(int signal, sighandler_t handler, bool blocks_itself) {
+  const uint64_t bit = (uint64_t)1 << (signal - 1);
+  if (handler == SIG_DFL || handler == SIG_IGN || handler == SIG_HOLD)
+    atomic_fetch_and_explicit(&handled, ~bit, memory_order_relaxed);
+  else if (blocks_itself)
+    atomic_fetch_or_explicit(&handled, bit, memory_order_relaxed);
+  else if (!is_fault(signal)) /* which comes from the program's own code, not from the midst of ours */
+    store_relaxed(&nested, true);
+}
+
+bool in_handler_perhaps(uint64_t mask) { return (mask & load_relaxed(&handled)) != 0 || load_relaxed(&nested); }
+
 /* Returns what it was. */
 static bool note_handler_mask(int signal, bool blocks) {
   const uint64_t bit = (uint64_t)1 << (signal - 1);
@@ -76,7 +97,10 @@ EXPORT int sigaction(int signal, const struct sigaction *new, struct sigaction *
   int result = REAL(sigaction)(signal, new, old);
   hazard_clear(p);
   if (result != 0) return result;
-  if (new != NULL && valid) note_handler_mask(signal, blocks);
+  if (new != NULL && valid) {
+    note_handler_mask(signal, blocks);
+    note_handler(signal, new->sa_handler, !(new->sa_flags & SA_NODEFER));
+  }
   if (old != NULL && blocked) sigaddset(&old->sa_mask, SIGSEGV);
   return result;
 }
@@ -90,7 +114,9 @@ static sighandler_t signal_segv(sighandler_t handler, int flags) {
 EXPORT sighandler_t signal(int number, sighandler_t handler) {
   if (number == SIGSEGV && segv_installed()) return signal_segv(handler, SA_RESTART);
   sighandler_t old = REAL(signal)(number, handler);
-  if (old != SIG_ERR) note_handler_mask(number, false);
+  if (old == SIG_ERR) return old;
+  note_handler_mask(number, false);
+  note_handler(number, handler, true);
   return old;
 }
 
@@ -101,7 +127,9 @@ EXPORT sighandler_t ssignal(int number, sighandler_t handler) { return signal(nu
 EXPORT sighandler_t sysv_signal(int number, sighandler_t handler) {
   if (number == SIGSEGV && segv_installed()) return signal_segv(handler, (int)(SA_RESETHAND | SA_NODEFER));
   sighandler_t old = REAL(sysv_signal)(number, handler);
-  if (old != SIG_ERR) note_handler_mask(number, false);
+  if (old == SIG_ERR) return old;
+  note_handler_mask(number, false);
+  note_handler(number, handler, false);
   return old;
 }
 
@@ -203,7 +231,10 @@ static sighandler_t sigset_segv(sighandler_t handler) {
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* sigset is */
 EXPORT sighandler_t sigset(int number, sighandler_t handler) {
-  return number == SIGSEGV ? sigset_segv(handler) : REAL(sigset)(number, handler);
+  if (number == SIGSEGV) return sigset_segv(handler);
+  sighandler_t old = REAL(sigset)(number, handler);
+  if (old != SIG_ERR && handler != SIG_HOLD) note_handler(number, handler, true);
+  return old;
 }
 
 /* -------------------------------------------------------- masks that come with a context or a thread */

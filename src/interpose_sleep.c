@@ -5,6 +5,7 @@
  * that a signal ends the wait just as it would without us. */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -49,13 +50,20 @@ static bool signal_pending(const sigset_t *mask) {
   return false;
 }
 
+/* How long to wait at a time where `left` ns are left. The kernel may be late by a thousandth of what it is asked for, and
+ * goes on with what was left when a program that was stopped is continued: only short waits end when they should. */
+static uint64_t piece_of(uint64_t left) {
+  enum { SHORT_NS = 100000000, PIECES = 8 };
+  return left == NO_TIMEOUT || left <= 2 * SHORT_NS ? left : max_size(SHORT_NS, left / PIECES);
+}
+
 /* Works, then waits, until the call has something to return or `ns` have passed. `mask` is the mask to
- * wait with. */
-static int work_and_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
+ * wait with; `own_caches` is idle_work's. */
+static int work_and_wait(Wait *w, uint64_t ns, const sigset_t *mask, bool own_caches) {
   const uint64_t begin = os_now_ns();
   for (;;) {
     uint64_t spent = os_now_ns() - begin, left = ns == NO_TIMEOUT ? NO_TIMEOUT : ns - min_size(ns, spent);
-    uint32_t next_ms = left > 0 ? idle_work() : UINT32_MAX;
+    uint32_t next_ms = left > 0 ? idle_work(own_caches) : UINT32_MAX;
     if (next_ms == 0 && !signal_pending(mask)) {
       int n = w->wait(w, 0, mask);
       if (n != 0) return n;
@@ -64,20 +72,25 @@ static int work_and_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
     /* Only as long as until there may be more to do. */
     spent = os_now_ns() - begin;
     left = ns == NO_TIMEOUT ? NO_TIMEOUT : ns - min_size(ns, spent);
-    uint64_t piece = next_ms == UINT32_MAX || next_ms == 0 ? left : min_size(left, next_ms * (uint64_t)1000000);
+    uint64_t piece = piece_of(left);
+    if (next_ms != UINT32_MAX && next_ms != 0) piece = min_size(piece, next_ms * (uint64_t)1000000);
     int n = w->wait(w, piece, mask);
     if (n != 0 || piece == left) return n;
   }
 }
 
+static void restore_signals(void *saved) { os_signals_restore(saved); }
+
 static int idle_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
   uint64_t saved;
   sigset_t own;
+  int n;
   os_signals_block(&saved);
   sigemptyset(&own);
   memcpy(&own, &saved, sizeof saved);
-  int n = work_and_wait(w, ns, mask != NULL ? mask : &own);
-  os_signals_restore(&saved);
+  pthread_cleanup_push(restore_signals, &saved); /* a thread that is cancelled in the wait */
+  n = work_and_wait(w, ns, mask != NULL ? mask : &own, !in_handler_perhaps(saved));
+  pthread_cleanup_pop(1);
   return n;
 }
 
@@ -204,10 +217,13 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *
 
 /* -------------------------------------------------------------------------------------- select */
 
+/* What the kernel reads and writes of a set, words for `count` bits: callers may have no more memory than that. */
+static size_t set_bytes(int count) { return count > 0 ? ((size_t)count + 63) / 64 * sizeof(uint64_t) : 0; }
+
 /* Select overwrites what it was asked. */
 static int wait_select(Wait *w, uint64_t ns, const sigset_t *mask) {
   for (int i = 0; i < 3; i++)
-    if (w->select.set[i] != NULL) *w->select.set[i] = w->select.asked[i];
+    if (w->select.set[i] != NULL) memcpy(w->select.set[i], &w->select.asked[i], set_bytes(w->select.count));
   struct timespec t = to_timespec(ns);
   return REAL(pselect)(w->select.count, w->select.set[0], w->select.set[1], w->select.set[2],
                        ns == NO_TIMEOUT ? NULL : &t, mask);
@@ -216,14 +232,14 @@ static int wait_select(Wait *w, uint64_t ns, const sigset_t *mask) {
 static int idle_select(int count, fd_set *r, fd_set *w_, fd_set *e, uint64_t ns, const sigset_t *mask) {
   Wait w = {.wait = wait_select, .select = {.count = count, .set = {r, w_, e}}};
   for (int i = 0; i < 3; i++)
-    if (w.select.set[i] != NULL) w.select.asked[i] = *w.select.set[i];
+    if (w.select.set[i] != NULL) memcpy(&w.select.asked[i], w.select.set[i], set_bytes(count));
   int n = wait_select(&w, 0, mask);
   return n != 0 ? n : idle_wait(&w, ns, mask);
 }
 
-/* The sets of a select, of which the kernel stores as many bytes as `count` bits take, and its time. */
+/* The sets of a select, and its time. */
 static Published publish_sets(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
-  const size_t bytes = count > 0 ? (size_t)count / 8 + sizeof(long) : 0;
+  const size_t bytes = set_bytes(count);
   Published p = hazard_publish(r, bytes);
   hazard_add(&p, w, bytes);
   hazard_add(&p, e, bytes);
@@ -324,5 +340,5 @@ EXPORT int usleep(useconds_t us) {
 EXPORT unsigned sleep(unsigned seconds) {
   struct timespec t = {.tv_sec = (time_t)seconds, .tv_nsec = 0}, left = {0, 0};
   if (nanosleep(&t, &left) == 0) return 0;
-  return (unsigned)(left.tv_sec + (left.tv_nsec >= 500000000));
+  return (unsigned)left.tv_sec; /* whole ones, as libc's: who calls again with the rest comes to an end */
 }

@@ -35,10 +35,10 @@ static uint32_t block_page(const void *p) {
 
 /* No more than it takes, and a piece so that it takes a while until the next; what is due by its age is left to ticks. */
 static void purge_if_over(void) {
-  const uint32_t now_ms = os_now_ms();
+  const uint64_t now_ms = os_now_ms();
   global_heap_tick(now_ms);
   const size_t dirty = pages_to_bytes(load_relaxed(&arena.dirty_pages)), limit = arena_dirty_limit();
-  if (dirty > limit) arena_purge_some(now_ms, INT32_MAX, limit - PURGE_PIECE, dirty - limit + PURGE_PIECE);
+  if (dirty > limit) arena_purge_some((uint32_t)now_ms, UINT32_MAX, limit - PURGE_PIECE, dirty - limit + PURGE_PIECE);
 }
 
 void large_free(void *p) {

@@ -19,14 +19,22 @@ static int read_value(const void *value, size_t size, void *old, size_t *old_len
 
 static int compact(void *old, size_t *old_len) {
   HeapStats before, after;
+  size_t pages = 0;
+  int error = read_value(&pages, sizeof pages, old, old_len); /* before all the work, and again after it */
+  if (error != 0) return error;
   stats_read(&before);
   mesh_trim();
   mesh_pass_all();
   mesh_trim();
   stats_read(&after);
   size_t freed = before.resident_bytes > after.resident_bytes ? before.resident_bytes - after.resident_bytes : 0;
-  size_t pages = bytes_to_pages(freed);
+  pages = bytes_to_pages(freed);
   return read_value(&pages, sizeof pages, old, old_len);
+}
+
+static int scavenge(void) {
+  mesh_trim();
+  return 0;
 }
 
 static int check_period(void *old, size_t *old_len, void *new_value, size_t new_len) {
@@ -56,14 +64,12 @@ static const Figure figures[] = {
 EXPORT int mesh_mallctl(const char *name, void *old, size_t *old_len, void *new_value, size_t new_len) {
   if (name == NULL) return ENOENT;
   if (strcmp(name, "mesh.check_period") == 0) return check_period(old, old_len, new_value, new_len);
-  if (strcmp(name, "mesh.compact") == 0) return compact(old, old_len);
-  if (strcmp(name, "mesh.scavenge") == 0) {
-    mesh_trim();
-    return 0;
-  }
+  const bool writes = new_value != NULL || new_len != 0;
+  if (strcmp(name, "mesh.compact") == 0) return writes ? EPERM : compact(old, old_len);
+  if (strcmp(name, "mesh.scavenge") == 0) return writes || old != NULL || old_len != NULL ? EPERM : scavenge();
   for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
     if (strcmp(name, figures[i].name) != 0) continue;
-    if (new_value != NULL) return EPERM;
+    if (writes) return EPERM;
     HeapStats s;
     stats_read(&s);
     return read_value((const char *)&s + figures[i].offset, sizeof(size_t), old, old_len);

@@ -51,11 +51,11 @@ static struct {
   size_t released;    /* (M) pages by this pass */
 } pass;
 
-static _Atomic uint32_t next_due; /* (~) os_now_ms when the next pass is due, as the last look had it */
+static _Atomic uint64_t next_due; /* (~) os_now_ms when the next pass is due, as the last look had it */
 
 static struct {
   _Atomic uint64_t pause_until; /* (~) os_now_ns before which no call that is waited for works on a pass */
-  _Atomic uint32_t next_look;   /* (~) os_now_ms of the next look for something to do */
+  _Atomic uint64_t next_look;   /* (~) os_now_ms of the next look for something to do */
 } pace;
 
 static MeshFigures figures; /* (M) */
@@ -96,18 +96,18 @@ static void drain(void) {
 
 static size_t candidates(void) { return pass.rows.lone.spans + pass.rows.bound.spans; }
 
-static void set_wait(ClassHeap *h, uint32_t wait_ms, uint32_t now_ms) {
+static void set_wait(ClassHeap *h, uint32_t wait_ms, uint64_t now_ms) {
   h->mesh_wait = wait_ms;
   h->mesh_after = now_ms + wait_ms;
 }
 
 /* Ever longer waits. */
-static void back_off(ClassHeap *h, uint32_t now_ms) {
+static void back_off(ClassHeap *h, uint64_t now_ms) {
   size_t wait = 2 * (size_t)max_size(h->mesh_wait, options.period_ms);
   set_wait(h, (uint32_t)min_size(MESH_BACKOFF_MAX_MS, wait), now_ms);
 }
 
-static void finish(uint32_t now_ms) {
+static void finish(uint64_t now_ms) {
   ClassHeap *h = &class_heaps[pass.c];
   pass.run_max = 0;
   pass.state = pass.memory_size > 0 ? PASS_RELEASE : PASS_IDLE;
@@ -121,7 +121,7 @@ static void finish(uint32_t now_ms) {
 }
 
 /* Where mappings are scarce the longer rows come first. */
-static void end_stage(uint32_t now_ms) {
+static void end_stage(uint64_t now_ms) {
   if (!pass.mixed) {
     finish(now_ms);
     return;
@@ -142,16 +142,16 @@ static void release(void) {
     pass.state = PASS_IDLE;
 }
 
-static bool is_due(const ClassHeap *h, uint32_t now_ms) {
-  return pass.unsettled_too || (int32_t)(now_ms - h->mesh_after) >= 0;
+static bool is_due(const ClassHeap *h, uint64_t now_ms) {
+  return pass.unsettled_too || now_ms >= h->mesh_after;
 }
 
 /* Begins the renewal if it is due. `progress` is what else there is to do. */
-static MeshProgress choose_renewal(uint32_t now_ms, MeshProgress progress) {
-  uint32_t due_ms;
+static MeshProgress choose_renewal(uint64_t now_ms, MeshProgress progress) {
+  uint64_t due_ms;
   if (!mesh_renewal_pending(&due_ms)) return progress;
-  if (!pass.unsettled_too && (int32_t)(now_ms - due_ms) < 0) {
-    if (progress == MESH_NOTHING || (int32_t)(due_ms - load_relaxed(&next_due)) < 0) store_relaxed(&next_due, due_ms);
+  if (!pass.unsettled_too && now_ms < due_ms) {
+    if (progress == MESH_NOTHING || due_ms < load_relaxed(&next_due)) store_relaxed(&next_due, due_ms);
     return MESH_LATER;
   }
   if (!arena_mesh_open()) return progress;
@@ -164,7 +164,7 @@ static bool may_start(unsigned c) {
 }
 
 /* Starts a pass over the next class with something to gain. */
-static MeshProgress choose(uint32_t now_ms) {
+static MeshProgress choose(uint64_t now_ms) {
   MeshProgress progress = MESH_NOTHING;
   if (arena_mesh_unmap_old_window(RELEASE_PIECE)) {
     pass.state = PASS_UNMAP;
@@ -175,7 +175,7 @@ static MeshProgress choose(uint32_t now_ms) {
     if (!(class_meshes(c) || class_trims(c)) || !mesh_worth_while(c)) continue;
     const bool due = is_due(&class_heaps[c], now_ms), stuck = due && !class_trims(c) && !arena_mesh_open();
     if (stuck) back_off(&class_heaps[c], now_ms);
-    if (progress == MESH_NOTHING || (int32_t)(class_heaps[c].mesh_after - load_relaxed(&next_due)) < 0)
+    if (progress == MESH_NOTHING || class_heaps[c].mesh_after < load_relaxed(&next_due))
       store_relaxed(&next_due, class_heaps[c].mesh_after);
     progress = MESH_LATER;
     if (!due || stuck) continue;
@@ -209,7 +209,7 @@ static RowPlan plan(void) {
 }
 
 static void counted(void) {
-  const uint32_t now_ms = os_now_ms();
+  const uint64_t now_ms = os_now_ms();
   pass.released += pass.rows.trimmed;
   pass.mixed = false;
   if (candidates() < 2 || !arena_mesh_open()) {
@@ -343,20 +343,20 @@ MeshProgress mesh_pass_work(uint64_t ns) {
   return progress;
 }
 
-uint32_t mesh_pass_next_due(uint32_t now_ms) {
-  int32_t left = (int32_t)(load_relaxed(&next_due) - now_ms);
-  return left < 1 ? 1 : (uint32_t)left;
+uint32_t mesh_pass_next_due(uint64_t now_ms) {
+  const uint64_t due = load_relaxed(&next_due);
+  return due <= now_ms ? 1 : (uint32_t)min_size(due - now_ms, UINT32_MAX);
 }
 
-void mesh_pass_tick(uint32_t now_ms) {
+void mesh_pass_tick(uint64_t now_ms) {
   if (options.period_ms == 0 || options.background || locks_held > 0) return;
-  if ((int32_t)(now_ms - load_relaxed(&pace.next_look)) < 0) return;
+  if (now_ms < load_relaxed(&pace.next_look)) return;
   uint64_t begin = os_now_ns();
   if (begin < load_relaxed(&pace.pause_until)) return;
   MeshProgress progress = mesh_pass_work(MESH_INCREMENT_NS);
   uint64_t spent = os_now_ns() - begin;
   store_relaxed(&pace.pause_until, begin + spent * MESH_DUTY);
-  if (progress < MESH_MORE) store_relaxed(&pace.next_look, now_ms + (uint32_t)min_size(options.period_ms, 100));
+  if (progress < MESH_MORE) store_relaxed(&pace.next_look, now_ms + min_size(options.period_ms, 100));
 }
 
 size_t mesh_pass_all(void) {
@@ -384,8 +384,9 @@ size_t mesh_pass_all(void) {
 
 /* How long after a fork meshing begins again: ever longer for a program that forks often, because each
  * fork undoes it. */
-static uint32_t wait_after_fork(uint32_t now_ms) {
-  static uint32_t last_fork, wait; /* (M) */
+static uint32_t wait_after_fork(uint64_t now_ms) {
+  static uint64_t last_fork; /* (M) */
+  static uint32_t wait;      /* (M) */
   bool often = now_ms - last_fork < 4 * max_size(wait, options.period_ms);
   wait = often ? (uint32_t)min_size(MESH_BACKOFF_MAX_MS, 2 * (size_t)max_size(wait, 1)) : options.period_ms;
   wait = (uint32_t)max_size(wait, options.period_ms);
@@ -421,7 +422,7 @@ void mesh_pass_fork(void) {
   }
   if (!arena_mesh_fork()) return;
   dissolve_groups();
-  const uint32_t now_ms = os_now_ms(), wait = wait_after_fork(now_ms);
+  const uint64_t now_ms = os_now_ms(), wait = wait_after_fork(now_ms);
   for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) class_heaps[c].mesh_after = now_ms + wait;
   mesh_renewal_schedule(now_ms + wait + RENEW_AFTER_MS);
 }

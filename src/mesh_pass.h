@@ -19,10 +19,10 @@ MeshProgress mesh_pass_work(uint64_t ns);
 
 /* An increment if one is due, for calls that the program waits for: rate-limited, a small share of the
  * time. */
-void mesh_pass_tick(uint32_t now_ms);
+void mesh_pass_tick(uint64_t now_ms);
 
 /* Milliseconds until a pass over some class is due. */
-uint32_t mesh_pass_next_due(uint32_t now_ms);
+uint32_t mesh_pass_next_due(uint64_t now_ms);
 
 /* Meshes all that can be, now, without waiting for spans to settle. Returns the pages released. */
 size_t mesh_pass_all(void);

@@ -9,11 +9,11 @@ enum {
 
 static struct {
   bool pending;    /* (mesh lock) */
-  uint32_t due_ms; /* (mesh lock) */
+  uint64_t due_ms; /* (mesh lock) */
   uint32_t cursor; /* (mesh lock) next page */
 } renewal;
 
-void mesh_renewal_schedule(uint32_t due_ms) {
+void mesh_renewal_schedule(uint64_t due_ms) {
   renewal.pending = true;
   renewal.due_ms = due_ms;
   renewal.cursor = 1;
@@ -21,7 +21,7 @@ void mesh_renewal_schedule(uint32_t due_ms) {
 
 void mesh_renewal_forget(void) { renewal.pending = false; }
 
-bool mesh_renewal_pending(uint32_t *due_ms) {
+bool mesh_renewal_pending(uint64_t *due_ms) {
   *due_ms = renewal.due_ms;
   return renewal.pending;
 }

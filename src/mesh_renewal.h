@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 /* There was a fork: the renewal is due at `due_ms`, and starts over if it is under way. */
-void mesh_renewal_schedule(uint32_t due_ms);
+void mesh_renewal_schedule(uint64_t due_ms);
 /* In the child. */
 void mesh_renewal_forget(void);
 
 /* False if there is nothing to renew. */
-bool mesh_renewal_pending(uint32_t *due_ms);
+bool mesh_renewal_pending(uint64_t *due_ms);
 /* Renews some spans, or looks for some. False if that was all. */
 bool mesh_renewal_step(void);
 

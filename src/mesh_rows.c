@@ -111,7 +111,7 @@ static uint32_t piece_end(const MeshRows *r, uint32_t end) {
 
 bool mesh_rows_count_some(MeshRows *r) {
   ClassHeap *h = &class_heaps[r->c];
-  const uint32_t now_ms = os_now_ms(), end = arena.frontier, stop = piece_end(r, end);
+  const uint32_t now_ms = (uint32_t)os_now_ms(), end = arena.frontier, stop = piece_end(r, end);
   lock_acquire(&h->lock);
   while (r->cursor < stop) count_one(r, h, now_ms);
   lock_release(&h->lock);
@@ -171,7 +171,7 @@ static bool is_row(const MeshRows *r, uint32_t page, uint32_t end, uint32_t now_
 
 bool mesh_rows_list_some(MeshRows *r) {
   ClassHeap *h = &class_heaps[r->c];
-  const uint32_t now_ms = os_now_ms(), end = arena.frontier, stop = piece_end(r, end);
+  const uint32_t now_ms = (uint32_t)os_now_ms(), end = arena.frontier, stop = piece_end(r, end);
   lock_acquire(&h->lock);
   while (r->cursor < stop && r->count < r->max) {
     if (is_row(r, r->cursor, end, now_ms)) {

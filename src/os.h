@@ -115,8 +115,9 @@ size_t os_max_map_count(void);
 void os_signals_block(uint64_t *saved);
 void os_signals_restore(const uint64_t *saved);
 
-/* Milliseconds of a monotonic clock, to a few ms; wraps after 49 days. */
-uint32_t os_now_ms(void);
+/* Milliseconds of a monotonic clock, to a few ms. It counts from the machine's start, which may be months ago: times
+ * that are kept in fewer bits say something only of what cannot be older than those reach. */
+uint64_t os_now_ms(void);
 /* Nanoseconds of a monotonic clock. */
 uint64_t os_now_ns(void);
 uint64_t os_random(void);
@@ -131,6 +132,13 @@ void os_futex_wake_shared(uint32_t *words, size_t size);
 
 void os_write(int fd, const char *text, size_t length);
 _Noreturn void os_abort(void);
+
+/* The lock of libc's list of streams, under which a thread may wait for another that allocates with a stream locked. libc's
+ * fork takes it after the handlers, so ours take it before the heap's locks. In the child libc has made it anew, if it
+ * saw that there were other threads; so does the last of these. */
+void os_streams_lock(void);
+void os_streams_unlock(void);
+void os_streams_reset(void);
 
 /* The environment's value, or NULL; NULL too in a program that gained privileges by exec. */
 const char *os_getenv(const char *name);

@@ -121,10 +121,10 @@ uint64_t os_now_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-uint32_t os_now_ms(void) {
+uint64_t os_now_ms(void) {
   struct timespec t = {0, 0};
   clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-  return (uint32_t)((uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u);
+  return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
 void os_sleep_ms(uint32_t ms) {
@@ -164,11 +164,28 @@ extern char __libc_single_threaded __attribute__((weak)); /* since glibc 2.32 */
 
 bool os_single_threaded(void) { return &__libc_single_threaded != NULL && __libc_single_threaded; }
 
+/* glibc's; the lock counts how often its owner has taken it. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+
+void os_streams_lock(void) {
+  if (_IO_list_lock != NULL) _IO_list_lock();
+}
+
+void os_streams_unlock(void) {
+  if (_IO_list_unlock != NULL) _IO_list_unlock();
+}
+
+void os_streams_reset(void) {
+  if (_IO_list_resetlock != NULL) _IO_list_resetlock();
+}
+
 /* What follows the = in NAME=VALUE; NULL if that is another's. */
 static const char *value_of(const char *variable, const char *name) {
-  for (; *name != '\0'; variable++, name++)
-    if (*variable != *name) return NULL;
-  return *variable == '=' ? variable + 1 : NULL;
+  size_t i = 0;
+  while (name[i] != '\0' && variable[i] == name[i]) i++;
+  return name[i] == '\0' && variable[i] == '=' ? variable + i + 1 : NULL;
 }
 
 const char *os_getenv(const char *name) {

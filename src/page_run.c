@@ -238,6 +238,8 @@ uint32_t page_run_take_oldest(uint32_t *pages) {
   return page;
 }
 
+bool page_runs_busy(void) { return runs.busy != 0; }
+
 void page_run_return(uint32_t page, uint32_t pages, RunState state, uint32_t now_ms) {
   FreeRun *r = free_run_of(page);
   if (r->newer != 0) free_run_of(r->newer)->older = r->older;

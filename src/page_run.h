@@ -25,6 +25,8 @@ uint32_t page_run_at(uint32_t page);
 /* Takes the dirty run that has waited longest, or its first *pages pages if it is longer, marked RUN_BUSY; 0 if there is
  * none. Stores how many. */
 uint32_t page_run_take_oldest(uint32_t *pages);
+/* There is such a run, of any thread's. */
+bool page_runs_busy(void);
 /* Adds it again. */
 void page_run_return(uint32_t page, uint32_t pages, RunState state, uint32_t now_ms);
 /* In the child of a fork: nobody is here who would return the runs that other threads were purging. Those of

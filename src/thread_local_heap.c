@@ -128,7 +128,7 @@ static void shrink_unused(ThreadLocalHeap *heap) {
   }
 }
 
-void thread_heap_shrink(uint32_t now_ms) {
+void thread_heap_shrink(uint64_t now_ms) {
   ThreadLocalHeap *heap = thread_heap;
   if (heap == &empty_heap || heap->direct || now_ms - heap->last_shrink < SHRINK_MS) return;
   heap->last_shrink = now_ms;
@@ -137,7 +137,7 @@ void thread_heap_shrink(uint32_t now_ms) {
 
 static void housekeeping(ThreadLocalHeap *heap) {
   if (++heap->slow_calls % SLOW_CALLS_A_LOOK != 0) return;
-  uint32_t now_ms = os_now_ms();
+  uint64_t now_ms = os_now_ms();
   if (global_heap_tick(now_ms)) return; /* one piece of one thing in a call of the program's */
   mesh_pass_tick(now_ms);
   thread_heap_shrink(now_ms);

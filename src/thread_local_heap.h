@@ -12,7 +12,7 @@ typedef struct ThreadLocalHeap {
   bool direct;                        /* (C) keeps nothing: each call goes to the GlobalHeap */
   Rng rng;                            /* (T) */
   uint32_t slow_calls;                /* (T) */
-  uint32_t last_shrink;               /* (T) os_now_ms */
+  uint64_t last_shrink;               /* (T) os_now_ms */
   uint16_t refill[CLASS_MAP_VALUES];  /* (T) slots to ask for next: doubles with each refill */
   _Atomic uint16_t behind[CLASS_MAP_VALUES]; /* (T) slots in the previous magazine; read by others */
   bool used[CLASS_MAP_VALUES];        /* (T) a slow path since the last shrink */
@@ -32,7 +32,7 @@ void thread_heap_free_slow(void *p);
 void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed);
 
 /* Drains the calling thread's vectors that went unused since the last time, if that is long enough. */
-void thread_heap_shrink(uint32_t now_ms);
+void thread_heap_shrink(uint64_t now_ms);
 /* Gives all of the calling thread's cached slots back to their spans. */
 void thread_heap_flush(void);
 

@@ -19,7 +19,7 @@ bool __real_os_populate(void *addr, size_t size);
 bool __real_os_map_fresh(void *addr, size_t size);
 bool __real_os_move_pages(void *from, size_t from_size, void *to, size_t to_size);
 bool __real_os_fill_hole(void *addr, size_t size);
-uint32_t __real_os_now_ms(void);
+uint64_t __real_os_now_ms(void);
 uint64_t __real_os_now_ns(void);
 
 /* ... and what it calls in their place. */
@@ -34,7 +34,7 @@ bool __wrap_os_populate(void *addr, size_t size);
 bool __wrap_os_map_fresh(void *addr, size_t size);
 bool __wrap_os_move_pages(void *from, size_t from_size, void *to, size_t to_size);
 bool __wrap_os_fill_hole(void *addr, size_t size);
-uint32_t __wrap_os_now_ms(void);
+uint64_t __wrap_os_now_ms(void);
 uint64_t __wrap_os_now_ns(void);
 uint64_t __wrap_os_random(void);
 
@@ -100,7 +100,7 @@ bool __wrap_os_fill_hole(void *addr, size_t size) {
   return false;
 }
 
-uint32_t __wrap_os_now_ms(void) { return fake_os.now_ms != 0 ? fake_os.now_ms : __real_os_now_ms(); }
+uint64_t __wrap_os_now_ms(void) { return fake_os.now_ms != 0 ? fake_os.now_ms : __real_os_now_ms(); }
 
 uint64_t __wrap_os_now_ns(void) {
   static uint64_t now;

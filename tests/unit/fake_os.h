@@ -29,7 +29,7 @@ typedef struct FakeOs {
 
   size_t page_size;          /* bytes, a multiple of the kernel's; 0: the kernel's */
   size_t address_space_left; /* bytes; 0: the kernel's answer */
-  uint32_t now_ms;           /* 0: the kernel's clock */
+  uint64_t now_ms;           /* 0: the kernel's clock */
   uint64_t step_ns;          /* the finer clock goes on by this with each look at it; 0: the kernel's */
   size_t mapped;             /* bytes reserved and mapped, less those unmapped */
 } FakeOs;
