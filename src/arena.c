@@ -38,18 +38,33 @@ static void tell_mapped_anew(void *addr, size_t size) {
   if (tell != NULL) tell(addr, size);
 }
 
+static bool commit(char *from, size_t size) {
+  if (!os_commit(from, size)) return false;
+  if (arena.committed > 0 && !os_set_dumped(from, size)) map_count_apart();
+  return true;
+}
+
+/* A debugger that writes a core dump reads all that is mapped, even what cannot be read, unless it is told. Once the
+ * first pages are usable: they are one system call cheaper so. */
+static void leave_rest_out_of_dumps(void) {
+  char *map_end = (char *)arena.class_map + round_up(map_bytes(arena.committed), arena.page_size);
+  char *table = (char *)arena.base - round_up(table_bytes(arena.committed), arena.page_size);
+  os_set_undumped(map_end, (size_t)(table - map_end));
+  os_set_undumped(page_address(arena.committed), pages_to_bytes(arena.pages_reserved - arena.committed));
+}
+
 /* Makes the first `pages` pages of the arena usable, and what describes them. */
 static bool commit_to(uint32_t pages) {
   const size_t page = arena.page_size;
   size_t map_from = round_down(map_bytes(arena.committed), page), map_to = round_up(map_bytes(pages), page);
   size_t table_from = round_up(table_bytes(arena.committed), page), table_to = round_up(table_bytes(pages), page);
   char *table = (char *)arena.base - table_to, *from = page_address(arena.committed);
-  if (!os_commit((char *)arena.class_map + map_from, map_to - map_from)) return false;
+  if (!commit((char *)arena.class_map + map_from, map_to - map_from)) return false;
   if (arena.committed == 0)
     from = table; /* both at once */
-  else if (!os_commit(table, table_to - table_from))
+  else if (!commit(table, table_to - table_from))
     return false;
-  if (!os_commit(from, (size_t)(page_address(pages) - from))) return false;
+  if (!commit(from, (size_t)(page_address(pages) - from))) return false;
   tell_mapped_anew(page_address(arena.committed), pages_to_bytes(pages - arena.committed));
   arena.committed = pages;
   /* Read by free without a lock: whoever frees an address below the limit got it from a malloc that
@@ -71,7 +86,10 @@ bool arena_init(void) {
     if (!reserve(bytes)) continue;
     arena.frontier = 1;
     arena.committed = 0;
-    if (commit_to((uint32_t)(ARENA_COMMIT_STEP >> arena.page_shift))) return true;
+    if (commit_to((uint32_t)(ARENA_COMMIT_STEP >> arena.page_shift))) {
+      leave_rest_out_of_dumps();
+      return true;
+    }
     os_unmap((void *)arena.class_map, arena.base - (uintptr_t)arena.class_map + bytes);
     break;
   }

@@ -71,7 +71,8 @@ bool arena_mesh_in_unprepared_child(void);
 bool arena_mesh_owns_fd(int fd);
 /* The lowest of ours from `fd` on; UINT_MAX if there is none. */
 unsigned arena_mesh_next_fd(unsigned fd);
-/* Takes ours elsewhere, because the program wants the number. (mesh lock) */
+/* Takes ours elsewhere, because the program wants the number. Nothing in a child of vfork: the descriptors are its own,
+ * the memory is its parent's. (mesh lock) */
 void arena_mesh_move_fds(int fd);
 
 enum { MESH_BATCH_MAX = 256 };

@@ -1,19 +1,25 @@
-/* Wrappers that keep a program from closing our descriptors by number: it cannot mean them, for it never
- * got them from us. A userfaultfd closed in the middle of a batch would let writers go on too early. */
+/* Wrappers that hide our descriptors from a program that comes by their numbers: it cannot mean them, for it never
+ * got them from us. A shell asks fcntl whether a number is in use before it redirects it. A userfaultfd closed in the middle of a batch would let writers go on too early. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <unistd.h>
 
 #include "arena_mesh.h"
+#include "hazard.h"
 #include "interpose.h"
 #include "mesh_pass.h"
 #include "os.h"
 
-EXPORT int close(int fd) {
-  if (!arena_mesh_owns_fd(fd)) return REAL(close)(fd);
-  errno = EBADF; /* as far as the program knows, it is not open */
-  return -1;
+/* As far as the program knows, it is not open. */
+static bool hidden(int fd) {
+  if (LIKELY(!arena_mesh_owns_fd(fd))) return false;
+  errno = EBADF;
+  return true;
 }
+
+EXPORT int close(int fd) { return hidden(fd) ? -1 : REAL(close)(fd); }
 
 /* Each piece of the range between descriptors of ours. */
 static int close_around(unsigned first, unsigned last, int flags) {
@@ -44,12 +50,33 @@ static void make_way(int fd) {
   lock_release(mesh_lock());
 }
 
+EXPORT int dup(int old) { return hidden(old) ? -1 : REAL(dup)(old); }
+
 EXPORT int dup2(int old, int new) {
+  if (hidden(old)) return -1;
   if (old != new) make_way(new);
   return REAL(dup2)(old, new);
 }
 
 EXPORT int dup3(int old, int new, int flags) {
+  if (hidden(old)) return -1;
   if (old != new) make_way(new);
   return REAL(dup3)(old, new, flags);
 }
+
+/* All that the kernel stores for one of these is a lock. */
+#define HIDING_FCNTL(name)                                            \
+  EXPORT int name(int fd, int command, ...) {                         \
+    va_list list;                                                     \
+    va_start(list, command);                                          \
+    void *argument = va_arg(list, void *);                            \
+    va_end(list);                                                     \
+    if (hidden(fd)) return -1;                                        \
+    Published p = hazard_publish(argument, sizeof(struct flock));     \
+    int result = REAL(name)(fd, command, argument);                   \
+    hazard_clear(p);                                                  \
+    return result;                                                    \
+  }
+
+HIDING_FCNTL(fcntl)
+HIDING_FCNTL(fcntl64)

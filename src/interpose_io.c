@@ -75,6 +75,16 @@ enum { MUCH = 4096 };
     hazard_clear(p);                                                              \
     return result;                                                                \
   }
+#define PUBLISH3(type, name, parameters, arguments, buffer, size, buffer2, size2, buffer3, size3) \
+  EXPORT type name parameters;                                                                    \
+  EXPORT type name parameters {                                                                   \
+    Published p = hazard_publish(buffer, size);                                                   \
+    hazard_add(&p, buffer2, size2);                                                               \
+    hazard_add(&p, buffer3, size3);                                                               \
+    type result = REAL(name) arguments;                                                           \
+    hazard_clear(p);                                                                              \
+    return result;                                                                                \
+  }
 
 /* For functions of libc that hand the kernel memory of which only they know where it lies: no page of the
  * heap is protected meanwhile. None of them waits for anything. */
@@ -198,6 +208,8 @@ PUBLISH_EXTENT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, 
                extent_of_message(none, m))
 PUBLISH_EXTENT(int, recvmmsg, (int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t),
                (fd, m, n, flags, t), extent_add(extent_of_messages(m, n), t, sizeof *t))
+PUBLISH_EXTENT(int, sendmmsg, (int fd, struct mmsghdr *m, unsigned n, int flags), (fd, m, n, flags),
+               extent_of_messages(m, n)) /* how much of each was sent */
 PUBLISH_EXTENT(ssize_t, vmsplice, (int fd, const struct iovec *v, size_t n, unsigned flags), (fd, v, n, flags),
                extent_of_vector(none, v, n))
 
@@ -292,8 +304,8 @@ PUBLISH1(int, sigwait, (const sigset_t *set, int *b), (set, b), b, sizeof *b)
 PUBLISH1(int, sigwaitinfo, (const sigset_t *set, siginfo_t *b), (set, b), b, sizeof *b)
 PUBLISH1(int, sigtimedwait, (const sigset_t *set, siginfo_t *b, const struct timespec *t), (set, b, t), b, sizeof *b)
 
-PUBLISH2(int, getresuid, (uid_t *r, uid_t *e, uid_t *s), (r, e, s), r, sizeof *r, e, sizeof *e)
-PUBLISH2(int, getresgid, (gid_t *r, gid_t *e, gid_t *s), (r, e, s), r, sizeof *r, e, sizeof *e)
+PUBLISH3(int, getresuid, (uid_t *r, uid_t *e, uid_t *s), (r, e, s), r, sizeof *r, e, sizeof *e, s, sizeof *s)
+PUBLISH3(int, getresgid, (gid_t *r, gid_t *e, gid_t *s), (r, e, s), r, sizeof *r, e, sizeof *e, s, sizeof *s)
 PUBLISH1(int, sched_getparam, (pid_t pid, struct sched_param *b), (pid, b), b, sizeof *b)
 PUBLISH1(int, sched_rr_get_interval, (pid_t pid, struct timespec *b), (pid, b), b, sizeof *b)
 PUBLISH1(int, pthread_getaffinity_np, (pthread_t t, size_t n, cpu_set_t *b), (t, n, b), b, n)
@@ -324,21 +336,6 @@ PUBLISH1(int, timerfd_settime, (int fd, int flags, const struct itimerspec *new,
          (fd, flags, new, b), b, sizeof *b)
 
 /* ---- One argument more, which may be a pointer ---- */
-
-#define PUBLISH_LAST(type, name, fixed_type, fixed, command_type, size)  \
-  EXPORT type name(fixed_type fixed, command_type command, ...) {        \
-    va_list list;                                                        \
-    va_start(list, command);                                             \
-    void *argument = va_arg(list, void *);                               \
-    va_end(list);                                                        \
-    Published p = hazard_publish(argument, size);                        \
-    type result = REAL(name)(fixed, command, argument);                  \
-    hazard_clear(p);                                                     \
-    return result;                                                       \
-  }
-
-PUBLISH_LAST(int, fcntl, int, fd, int, sizeof(struct flock))
-PUBLISH_LAST(int, fcntl64, int, fd, int, sizeof(struct flock))
 
 /* What the argument points to points on. */
 static bool ioctl_goes_further(unsigned long request) {

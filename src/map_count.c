@@ -7,6 +7,7 @@ enum { ASKS_MAX = 2000 }; /* about 1 ms */
 static struct {
   uint64_t *seams;   /* (A) one bit for each page that a seam is before; NULL before the first meshing */
   size_t boundaries; /* (A) places in the arena where one mapping ends and the next begins */
+  _Atomic size_t apart; /* (~) boundaries that nobody knows the place of */
   uint32_t born_at;  /* (A) committed pages at the last fork that this is a child of, before the first meshing */
 } maps;
 
@@ -140,11 +141,7 @@ bool map_count_seamed(uint32_t page, uint32_t pages) {
   return maps.seams != NULL && bitmap_next(maps.seams, page + pages, page + 1) < page + pages;
 }
 
-void map_count_apart(void) {
-  lock_acquire(&arena.lock);
-  maps.boundaries += 2;
-  lock_release(&arena.lock);
-}
+void map_count_apart(void) { add_relaxed(&maps.apart, 2); }
 
 void map_count_forked(void) {
   if (maps.seams != NULL)
@@ -153,4 +150,4 @@ void map_count_forked(void) {
     maps.born_at = arena.committed;
 }
 
-size_t map_count(void) { return 1 + maps.boundaries + 2 * (size_t)load_relaxed(&arena.moved_blocks); }
+size_t map_count(void) { return 1 + maps.boundaries + load_relaxed(&maps.apart) + 2 * (size_t)load_relaxed(&arena.moved_blocks); }

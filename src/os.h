@@ -85,6 +85,8 @@ bool os_keep_from_child(void *addr, size_t size);
 int os_fd_move(int fd);
 /* The pages belong into a core dump. */
 bool os_set_dumped(void *addr, size_t size);
+/* ... or not: what a debugger would read, of address space that is only reserved. */
+bool os_set_undumped(void *addr, size_t size);
 
 /* Makes pages read-only, or writable again. It may fail with part of them done. */
 bool os_set_writable(void *addr, size_t size, bool writable);

@@ -382,6 +382,8 @@ int os_fd_move(int fd) {
 
 bool os_set_dumped(void *addr, size_t size) { return advise(addr, size, MADV_DODUMP); }
 
+bool os_set_undumped(void *addr, size_t size) { return advise(addr, size, MADV_DONTDUMP); }
+
 bool os_set_writable(void *addr, size_t size, bool writable) {
   return raw_syscall(SYS_mprotect, addr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ) == 0;
 }
