@@ -371,13 +371,98 @@ static void handlers_may_interrupt_malloc_and_fork(void **state) {
   interrupt_malloc(_Fork);
 }
 
+/* Handlers of the program's that allocate, registered before its first allocation: a constructor runs before any here.
+ * They must not where a signal handler forks. */
+static _Atomic int handled;
+static _Atomic bool allocating;
+
+static void allocate_in_handler(void) {
+  void *objects[200];
+  if (!allocating) return;
+  for (int i = 0; i < 200; i++) objects[i] = malloc((size_t)i * 100);
+  for (int i = 0; i < 200; i++) free(objects[i]);
+  handled++;
+}
+
+__attribute__((constructor)) static void register_early(void) {
+  pthread_atfork(allocate_in_handler, allocate_in_handler, allocate_in_handler);
+}
+
+static _Atomic bool stop;
+
+static void *idle_thread(void *unused) {
+  while (!stop) usleep(1000);
+  return unused;
+}
+
+static void handlers_may_allocate(void **state) {
+  (void)state;
+  pthread_t thread;
+  stop = false;
+  allocating = true;
+  assert_int_equal(pthread_create(&thread, NULL, idle_thread, NULL), 0);
+  for (int i = 0; i < 20; i++) {
+    const int before = handled;
+    pid_t child = fork();
+    if (child == 0) end_child(handled == before + 2 && churn(i, 200));
+    check_child(child);
+    assert_int_equal(handled, before + 2);
+  }
+  stop = true;
+  allocating = false;
+  pthread_join(thread, NULL);
+}
+
+static FILE *lines;
+
+static void *flush_all(void *unused) {
+  while (!stop) fflush(NULL);
+  return unused;
+}
+
+/* getline allocates with the stream locked. */
+static void *get_lines(void *unused) {
+  while (!stop) {
+    char *line = NULL;
+    size_t room = 0;
+    rewind(lines);
+    while (getline(&line, &room, lines) > 0) {
+      free(line);
+      line = NULL;
+      room = 0;
+    }
+    free(line);
+  }
+  return unused;
+}
+
+static void streams_in_use_do_not_hold_a_fork(void **state) {
+  (void)state;
+  pthread_t threads[2];
+  assert_non_null(lines = tmpfile());
+  for (int i = 0; i < 40; i++) fprintf(lines, "%*d\n", 20000 + 10000 * (i % 20), i);
+  fflush(lines);
+  stop = false;
+  assert_int_equal(pthread_create(&threads[0], NULL, flush_all, NULL), 0);
+  assert_int_equal(pthread_create(&threads[1], NULL, get_lines, NULL), 0);
+  for (int i = 0; i < 300; i++) {
+    pid_t child = fork();
+    if (child == 0) end_child(fputs("", stderr) >= 0 && churn(i, 20));
+    check_child(child);
+  }
+  stop = true;
+  for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+  fclose(lines);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(single_thread_forks),          cmocka_unit_test(child_starts_threads),
       cmocka_unit_test(grandchildren_fork_too),       cmocka_unit_test(many_forks_among_threads),
       cmocka_unit_test(sparse_heaps_part_at_fork),    cmocka_unit_test(threads_fork_at_once),
       cmocka_unit_test(other_ways_to_start_programs), cmocka_unit_test(threads_go_on_while_clone_holds_one),
-      cmocka_unit_test(handlers_may_interrupt_malloc_and_fork),
+      cmocka_unit_test(handlers_may_interrupt_malloc_and_fork), cmocka_unit_test(handlers_may_allocate),
+      cmocka_unit_test(streams_in_use_do_not_hold_a_fork),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,14 @@ done
 for key in "${!sparse[@]}"; do
     echo "$key ${sparse[$key]}"
 done | sort | cksum
+# Every number that nobody uses: none may be taken for the shell's own.
+for ((i = 0; i < 40; i++)); do
+    at=$((40 + i))
+    eval "exec $at>numbered; echo through $at >&$at; cat numbered; exec $at>&-"
+done 2>&1
+for key in "${!sparse[@]}"; do
+    echo "$key ${sparse[$key]}"
+done | sort | cksum
 diff <(seq 1 100) <(seq 1 101)
 for ((i = 0; i < 20; i++)); do
     (sleep 0.01; exit $i) &

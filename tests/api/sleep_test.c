@@ -1,0 +1,148 @@
+/* Calls that sleep, in which libmesh works: they return what libc's do, when libc's do, and touch no more memory. */
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "test.h"
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void nothing(int signal) { (void)signal; }
+
+/* Something to give back, so that there is work to be done. */
+static void make_work(void) {
+  enum { OBJECTS = 20000 };
+  static void *objects[OBJECTS];
+  for (int i = 0; i < OBJECTS; i++) assert_non_null(objects[i] = malloc(200));
+  for (int i = 0; i < OBJECTS; i++) free(objects[i]);
+}
+
+/* The sets of few descriptors may end before a whole fd_set would. */
+static void select_touches_what_the_descriptors_take(void **state) {
+  (void)state;
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_true(pages != MAP_FAILED);
+  assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+  fd_set *set = (fd_set *)(pages + page - sizeof(uint64_t));
+  for (int i = 0; i < 3; i++) {
+    make_work();
+    assert_int_equal(select(1, set, NULL, NULL, &(struct timeval){.tv_usec = 50000}), 0);
+    assert_int_equal(pselect(1, NULL, set, NULL, &(struct timespec){.tv_nsec = 50000000}, NULL), 0);
+  }
+  munmap(pages, 2 * page);
+}
+
+/* Who sleeps on with what was left comes to an end, however often a signal interrupts. */
+static void sleep_counts_down(void **state) {
+  (void)state;
+  const struct itimerval often = {{0, 300000}, {0, 300000}}, never = {{0, 0}, {0, 0}};
+  struct sigaction action = {.sa_handler = nothing}, before;
+  assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+  make_work();
+  setitimer(ITIMER_REAL, &often, NULL);
+  unsigned left = 2, calls = 0;
+  for (; left > 0 && calls < 20; calls++) left = sleep(left);
+  setitimer(ITIMER_REAL, &never, NULL);
+  sigaction(SIGALRM, &before, NULL);
+  assert_int_equal(left, 0);
+}
+
+static _Atomic int alarms;
+
+/* Once, so that what is interrupted goes on before the next. */
+static void set_alarm(void) { setitimer(ITIMER_REAL, &(struct itimerval){.it_value = {0, 3000}}, NULL); }
+
+static void sleep_in_handler(int signal) {
+  (void)signal;
+  const int saved = errno;
+  for (int i = 0; i < 3; i++) poll(NULL, 0, 110);
+  atomic_fetch_add(&alarms, 1);
+  set_alarm();
+  errno = saved;
+}
+
+/* It may have interrupted malloc, whose caches are then in the midst of a change. */
+static void a_handler_may_sleep(void **state) {
+  (void)state;
+  enum { OBJECTS = 40, ALARMS = 8, SIZE = 32 };
+  const struct itimerval never = {{0, 0}, {0, 0}};
+  struct sigaction action = {.sa_handler = sleep_in_handler, .sa_flags = SA_RESTART}, before;
+  uint64_t *objects[OBJECTS] = {NULL};
+  assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+  set_alarm();
+  bool good = true;
+  for (uint64_t step = 0; good && alarms < ALARMS; step++) {
+    uint64_t **object = &objects[step * 7 % OBJECTS];
+    good = *object == NULL || **object == (uint64_t)(uintptr_t)*object;
+    free(*object);
+    *object = opaque(malloc(SIZE));
+    if (*object != NULL) **object = (uint64_t)(uintptr_t)*object;
+  }
+  setitimer(ITIMER_REAL, &never, NULL);
+  for (int i = 0; i < OBJECTS; i++) {
+    good = good && (objects[i] == NULL || *objects[i] == (uint64_t)(uintptr_t)objects[i]);
+    free(objects[i]);
+  }
+  sigaction(SIGALRM, &before, NULL);
+  assert_true(good);
+}
+
+static void note_mask(void *blocked) {
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, NULL, &mask);
+  *(int *)blocked += sigismember(&mask, SIGTERM);
+}
+
+static void *sleep_until_cancelled(void *blocked) {
+  pthread_cleanup_push(note_mask, blocked);
+  for (;;) poll(NULL, 0, 20);
+  pthread_cleanup_pop(0);
+  return NULL;
+}
+
+static void a_cancelled_sleeper_has_its_own_signal_mask(void **state) {
+  (void)state;
+  int blocked = 0;
+  for (int i = 0; i < 100; i++) {
+    pthread_t thread;
+    make_work();
+    assert_int_equal(pthread_create(&thread, NULL, sleep_until_cancelled, &blocked), 0);
+    if (i % 2 == 0) usleep(500 * (i % 7));
+    assert_int_equal(pthread_cancel(thread), 0);
+    pthread_join(thread, NULL);
+  }
+  assert_int_equal(blocked, 0);
+}
+
+/* Not before its time, at least. */
+static void sleeps_last(void **state) {
+  (void)state;
+  for (int i = 0; i < 3; i++) {
+    make_work();
+    double begin = now();
+    assert_int_equal(nanosleep(&(struct timespec){.tv_nsec = 450000000}, NULL), 0);
+    assert_true(now() - begin >= 0.45);
+    begin = now();
+    assert_int_equal(poll(NULL, 0, 250), 0);
+    assert_true(now() - begin >= 0.25);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(select_touches_what_the_descriptors_take), cmocka_unit_test(sleep_counts_down),
+      cmocka_unit_test(a_handler_may_sleep),                      cmocka_unit_test(sleeps_last),
+      cmocka_unit_test(a_cancelled_sleeper_has_its_own_signal_mask),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
