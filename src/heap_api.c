@@ -47,8 +47,7 @@ static void *realloc_by_copy(void *p, size_t old_size, size_t size) {
   return q;
 }
 
-/* The slot's own bit is read without the class lock: it is set for as long as the caller owns the slot,
- * so only a caller that does not can see anything else. */
+/* What was freed shows when the old slot is drained; what never was a slot's start shows here. */
 static void check_realloc(const void *p, unsigned c) {
   uint32_t head = span_head(p);
   size_t offset = (size_t)((const char *)p - page_address(head));
