@@ -39,7 +39,8 @@ static _Atomic uint64_t blocked_in_handler; /* (~) */
 
 static bool handler_blocks(int signal) { return load_relaxed(&blocked_in_handler) >> (signal - 1) & 1; }
 
-/* Signals that the program has handlers for, and whether one may run with none of them blocked. */
+/* Signals that the program had a handler for, which may run yet when it has another action, and whether one may
+ * run with none of them blocked. */
 static _Atomic uint64_t handled; /* (~) */
 static _Atomic bool nested;      /* (~) */
 
@@ -49,11 +50,9 @@ static bool is_fault(int signal) {
 }
 
 static void note_handler(int signal, sighandler_t handler, bool blocks_itself) {
-  const uint64_t bit = (uint64_t)1 << (signal - 1);
-  if (handler == SIG_DFL || handler == SIG_IGN || handler == SIG_HOLD)
-    atomic_fetch_and_explicit(&handled, ~bit, memory_order_relaxed);
-  else if (blocks_itself)
-    atomic_fetch_or_explicit(&handled, bit, memory_order_relaxed);
+  if (handler == SIG_DFL || handler == SIG_IGN || handler == SIG_HOLD) return;
+  if (blocks_itself)
+    atomic_fetch_or_explicit(&handled, (uint64_t)1 << (signal - 1), memory_order_relaxed);
   else if (!is_fault(signal)) /* which comes from the program's own code, not from the midst of ours */
     store_relaxed(&nested, true);
 }
@@ -233,7 +232,7 @@ static sighandler_t sigset_segv(sighandler_t handler) {
 EXPORT sighandler_t sigset(int number, sighandler_t handler) {
   if (number == SIGSEGV) return sigset_segv(handler);
   sighandler_t old = REAL(sigset)(number, handler);
-  if (old != SIG_ERR && handler != SIG_HOLD) note_handler(number, handler, true);
+  if (old != SIG_ERR) note_handler(number, handler, true);
   return old;
 }
 

@@ -13,8 +13,8 @@ const sigset_t *open_mask(const sigset_t *set, sigset_t *copy);
 /* The same for the mask among the arguments of a system call, if there is one. */
 void open_mask_of_call(long number, uintptr_t *arguments, uint64_t *copy);
 
-/* A thread with this mask may be in a handler of the program's: a signal is blocked that has one, or has one that does not
- * block it. Handlers may interrupt malloc, whose fast path holds no lock. */
+/* A thread with this mask may be in a handler of the program's: a signal is blocked that had one, or some signal
+ * had one that does not block it. Handlers may interrupt malloc, whose fast path holds no lock. */
 bool in_handler_perhaps(uint64_t mask);
 
 #endif
