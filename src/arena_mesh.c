@@ -16,7 +16,7 @@ static struct {
   _Atomic bool forbidden; /* (~) */
   uint32_t wait;      /* (mesh lock) ms between attempts to open it; 0 after one that succeeded ... */
   uint64_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
-  int process;        /* (mesh lock) whose descriptors these are; 0 before the first */
+  int process;        /* (mesh lock, read without) whose descriptors these are; 0 before the first */
   uint32_t *prepared; /* (C after open) 1, but 0 in a child that was made without fork_prepare */
   size_t maps_limit;  /* (C after open) */
   _Atomic size_t shared; /* (A), read by all as a hint: pages mapped onto current frames */
@@ -44,7 +44,6 @@ static bool open_window(void) {
   mesh.busy = busy;
   mesh.kept = busy + bitmap_bytes() / sizeof *busy;
   mesh.size = size;
-  mesh.process = os_process();
   mesh.maps_limit = options.max_maps != 0 ? options.max_maps : os_max_map_count() / 16 * MESH_MAPS_SIXTEENTHS;
   return true;
 }
@@ -70,6 +69,7 @@ bool arena_mesh_open(void) {
   arena_mesh_unmap_old_window(SIZE_MAX);
   const uint64_t now_ms = os_now_ms();
   if (mesh.wait > 0 && now_ms < mesh.next_try) return false;
+  mesh.process = os_process();
   if (barrier_choose() && open_window()) {
     mesh.wait = 0;
     return true;
@@ -409,10 +409,11 @@ unsigned arena_mesh_next_fd(unsigned fd) {
   return next;
 }
 
-bool arena_mesh_owns_fd(int fd) { return fd >= 0 && arena_mesh_next_fd((unsigned)fd) == (unsigned)fd; }
+bool arena_mesh_owns_fd(int fd) {
+  return fd >= 0 && arena_mesh_next_fd((unsigned)fd) == (unsigned)fd && mesh.process == os_process();
+}
 
 void arena_mesh_move_fds(int fd) {
-  if (mesh.process != os_process()) return;
   if (mesh.window != NULL && fd == mesh.fd) mesh.fd = os_fd_move(fd);
   barrier_move_fd(fd);
 }

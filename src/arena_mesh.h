@@ -67,12 +67,12 @@ void arena_mesh_fork_child(void);
 /* In a child that was not: its groups are its parent's too, so nothing may be meshed or punched. */
 bool arena_mesh_in_unprepared_child(void);
 
-/* The descriptor is one of ours: the program cannot mean it. */
+/* The descriptor is one of ours: the program cannot mean it. Never in a child of vfork, whose descriptors are its own
+ * and whose memory is its parent's. */
 bool arena_mesh_owns_fd(int fd);
 /* The lowest of ours from `fd` on; UINT_MAX if there is none. */
 unsigned arena_mesh_next_fd(unsigned fd);
-/* Takes ours elsewhere, because the program wants the number. Nothing in a child of vfork: the descriptors are its own,
- * the memory is its parent's. (mesh lock) */
+/* Takes ours elsewhere, because the program wants the number. (mesh lock) */
 void arena_mesh_move_fds(int fd);
 
 enum { MESH_BATCH_MAX = 256 };

@@ -1,5 +1,6 @@
 /* Wrappers that hide our descriptors from a program that comes by their numbers: it cannot mean them, for it never
- * got them from us. A shell asks fcntl whether a number is in use before it redirects it. A userfaultfd closed in the middle of a batch would let writers go on too early. */
+ * got them from us. A shell asks fcntl whether a number is in use before it redirects it. A userfaultfd closed in the
+ * middle of a batch would let writers go on too early. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
