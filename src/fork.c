@@ -5,9 +5,10 @@
 #include "arena_mesh.h"
 #include "background.h"
 #include "global_heap.h"
+#include "hazard.h"
+#include "init.h"
 #include "mesh_pass.h"
 #include "mesh_renewal.h"
-#include "hazard.h"
 #include "meta.h"
 #include "os.h"
 #include "page_run.h"
@@ -25,7 +26,9 @@ static Lock *lock_table(unsigned i) {
   return i == DEPOT_BEHIND ? &arena.lock : meta_lock();
 }
 
-bool fork_possible(void) { return locks_held > 0 || arena_mesh_can_fork(); }
+static bool heap_exists(void) { return load_acquire(&init_done); } /* acquire: init_slow's release */
+
+bool fork_possible(void) { return locks_held > 0 || !heap_exists() || arena_mesh_can_fork(); }
 
 static _Atomic bool company; /* (~) somebody may share this memory of whom libc does not know */
 
@@ -36,7 +39,7 @@ void fork_not_alone(void) { store_relaxed(&company, true); }
 static bool locked; /* (all locks, or alone) they are held */
 
 bool fork_prepare(void) {
-  if (locks_held > 0) return false;
+  if (locks_held > 0 || !heap_exists()) return false;
   const bool alone = os_single_threaded() && !load_relaxed(&company);
   lock_count(1);
   for (unsigned i = 0; i < LOCK_COUNT && !alone; i++) lock_acquire(lock_table(i));
@@ -67,13 +70,11 @@ static _Thread_local unsigned depth; /* (T) */
 static _Thread_local bool prepared;  /* (T) for the outermost */
 static _Thread_local bool streams;   /* (T) it holds the lock of libc's streams */
 
-static bool heap_exists(void) { return load_relaxed(&arena.limit) > 0; }
-
 static void before(void) {
   if (depth++ > 0) return;
   streams = !os_single_threaded();
   if (streams) os_streams_lock();
-  prepared = heap_exists() && fork_prepare();
+  prepared = fork_prepare();
 }
 
 static void after_in_parent(void) {

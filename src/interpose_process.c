@@ -16,22 +16,15 @@
 
 #include "fork.h"
 #include "hazard.h"
-#include "init.h"
 #include "interpose.h"
 #include "interpose_signal.h"
 #include "pin.h"
 
 /* ------------------------------------------------------------------------------ new processes */
 
-static bool heap_exists(void) { return load_acquire(&init_done); } /* acquire: init_slow's release */
-
-static bool prepare(void) {
-  return heap_exists() && fork_prepare();
-}
-
 /* If not, the call is to fail as the kernel's would, which counts the same memory by then. */
 static bool possible(void) {
-  if (!heap_exists() || fork_possible()) return true;
+  if (fork_possible()) return true;
   errno = ENOMEM;
   return false;
 }
@@ -76,7 +69,7 @@ static void wait_for_child(Hold h, bool child) {
 EXPORT pid_t _Fork(void);
 EXPORT pid_t _Fork(void) {
   if (!possible()) return -1;
-  bool prepared = prepare();
+  bool prepared = fork_prepare();
   pid_t pid = REAL(_Fork)();
   part(prepared, pid == 0);
   return pid;
@@ -116,7 +109,7 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
   if (!(flags & CLONE_VM) && !possible()) return -1;
   if ((flags & CLONE_VM) && !(flags & CLONE_VFORK)) fork_not_alone();
   if (flags & CLONE_CHILD_CLEARTID) pin_for_good(child_tid, sizeof *child_tid);
-  if ((flags & CLONE_VM) || !prepare())
+  if ((flags & CLONE_VM) || !fork_prepare())
     return REAL(clone)(function, stack, flags, argument, parent_tid, tls, child_tid);
   uint64_t most = (unsigned)flags;
   Start start = {.function = function, .argument = argument, .hold = hold(&most)};
@@ -210,7 +203,7 @@ EXPORT long syscall(long number, ...) {
   uint64_t mask;
   open_mask_of_call(number, a, &mask);
   pin_later_stores(number, a);
-  bool forks = makes_process(number, a) && prepare();
+  bool forks = makes_process(number, a) && fork_prepare();
   struct clone_args clone3;
   Hold held = {{-1, -1}};
   if (forks) held = hold_by_call(number, a, &clone3);
