@@ -17,7 +17,7 @@ extern "C" {
  *
  *   mesh.compact        -              meshes all that can be meshed and purges, now. Reads (size_t) the
  *                                      pages of the system's that were given back.
- *   mesh.scavenge       -              purges free pages, now, without meshing
+ *   mesh.scavenge       -              purges free pages, now, without meshing. Reads nothing: *old_len becomes 0.
  *   mesh.check_period   unsigned, r/w  least time between mesh passes, ms; 0 turns meshing off
  *   stats.allocated     size_t         bytes in objects that the program holds
  *   stats.active        size_t         bytes in pages of spans and large blocks, each page counted once

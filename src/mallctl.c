@@ -32,8 +32,9 @@ static int compact(void *old, size_t *old_len) {
   return read_value(&pages, sizeof pages, old, old_len);
 }
 
-static int scavenge(void) {
+static int scavenge(size_t *old_len) {
   mesh_trim();
+  if (old_len != NULL) *old_len = 0;
   return 0;
 }
 
@@ -66,7 +67,7 @@ EXPORT int mesh_mallctl(const char *name, void *old, size_t *old_len, void *new_
   if (strcmp(name, "mesh.check_period") == 0) return check_period(old, old_len, new_value, new_len);
   const bool writes = new_value != NULL || new_len != 0;
   if (strcmp(name, "mesh.compact") == 0) return writes ? EPERM : compact(old, old_len);
-  if (strcmp(name, "mesh.scavenge") == 0) return writes || old != NULL || old_len != NULL ? EPERM : scavenge();
+  if (strcmp(name, "mesh.scavenge") == 0) return writes ? EPERM : scavenge(old_len);
   for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
     if (strcmp(name, figures[i].name) != 0) continue;
     if (writes) return EPERM;
