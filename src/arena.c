@@ -163,9 +163,9 @@ uint32_t arena_alloc(size_t pages, size_t align, unsigned head_class, unsigned t
                      PageContent *content) {
   if (pages >= arena.pages_reserved || align >= arena.pages_reserved) return 0;
   lock_acquire(&arena.lock);
-  uint32_t page;
-  for (int tries = 0; (page = alloc_locked((uint32_t)pages, (uint32_t)align, content)) == 0 && tries < TRIES_MAX; tries++)
-    if (!more_may_be_free()) break;
+  uint32_t page = alloc_locked((uint32_t)pages, (uint32_t)align, content);
+  for (int tries = 0; page == 0 && tries < TRIES_MAX && more_may_be_free(); tries++)
+    page = alloc_locked((uint32_t)pages, (uint32_t)align, content);
   if (page != 0) {
     if (head_class == tail_class) clear_frames(page, pages);
     mark(page, 1, head_class);
@@ -344,7 +344,7 @@ void arena_free_large(uint32_t page) {
 
 size_t arena_dirty_limit(void) { return max_size(PURGE_KEEP_MIN, arena_used_bytes() / PURGE_SHARE); }
 
-/* A run freed at `stamp` is this old. Threads read their clocks before they take the lock: it may be younger than now. */
+/* Of a run freed at `stamp`. Threads read their clocks before they take the lock: it may be younger than now. */
 static uint32_t age_of(uint32_t stamp, uint32_t now_ms) {
   enum { AHEAD_MAX_MS = 60000 };
   return stamp - now_ms < AHEAD_MAX_MS ? 0 : now_ms - stamp;

@@ -8,8 +8,8 @@
 /* There may be work now: a few loads and a look at a coarse clock. */
 bool idle_due(void);
 /* Works for at most a millisecond. `own_caches`: on what the calling thread has in its heap too, which it must not be
- * in the midst of changing, as it is if a handler that interrupted malloc calls this. Returns 0 if there is more to do now; otherwise milliseconds until
- * there may be more, UINT32_MAX if nothing is foreseen. */
+ * in the midst of changing, as it is if a handler that interrupted malloc calls this. Returns 0 if there is more to do
+ * now; otherwise milliseconds until there may be more, UINT32_MAX if nothing is foreseen. */
 uint32_t idle_work(bool own_caches);
 
 #endif

@@ -50,8 +50,8 @@ static bool signal_pending(const sigset_t *mask) {
   return false;
 }
 
-/* How long to wait at a time where `left` ns are left. The kernel may be late by a thousandth of what it is asked for, and
- * goes on with what was left when a program that was stopped is continued: only short waits end when they should. */
+/* How long to wait at a time where `left` ns are left. The kernel may be late by a thousandth of what it is asked for,
+ * and goes on with what was left when a stopped program is continued: only short waits end when they should. */
 static uint64_t piece_of(uint64_t left) {
   enum { SHORT_NS = 100000000, PIECES = 8 };
   return left == NO_TIMEOUT || left <= 2 * SHORT_NS ? left : max_size(SHORT_NS, left / PIECES);

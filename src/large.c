@@ -33,7 +33,7 @@ static uint32_t block_page(const void *p) {
   return page;
 }
 
-/* No more than it takes, and a piece so that it takes a while until the next; what is due by its age is left to ticks. */
+/* The excess and a piece, so that it is a while until the next; what is due by its age is left to ticks. */
 static void purge_if_over(void) {
   const uint64_t now_ms = os_now_ms();
   global_heap_tick(now_ms);

@@ -7,7 +7,7 @@ enum { ASKS_MAX = 2000 }; /* about 1 ms */
 static struct {
   uint64_t *seams;   /* (A) one bit for each page that a seam is before; NULL before the first meshing */
   size_t boundaries; /* (A) places in the arena where one mapping ends and the next begins */
-  _Atomic size_t apart; /* (~) boundaries that nobody knows the place of */
+  _Atomic size_t apart; /* (~) those that nobody knows the place of, counted with and without the lock */
   uint32_t born_at;  /* (A) committed pages at the last fork that this is a child of, before the first meshing */
 } maps;
 
@@ -150,4 +150,6 @@ void map_count_forked(void) {
     maps.born_at = arena.committed;
 }
 
-size_t map_count(void) { return 1 + maps.boundaries + load_relaxed(&maps.apart) + 2 * (size_t)load_relaxed(&arena.moved_blocks); }
+size_t map_count(void) {
+  return 1 + maps.boundaries + load_relaxed(&maps.apart) + 2 * (size_t)load_relaxed(&arena.moved_blocks);
+}
