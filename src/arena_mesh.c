@@ -370,8 +370,7 @@ bool arena_mesh_can_fork(void) {
   return bytes == 0 || os_private_allowed(bytes);
 }
 
-bool arena_mesh_fork(void) {
-  if (mesh.window == NULL) return false;
+static NOINLINE void part_from_file(void) { /* not beside what every fork runs */
   check_debug(mesh.old_window == NULL);
   bool have_file = os_is_file_of(mesh.fd, mesh.window);
   barrier_fork(true);
@@ -388,6 +387,11 @@ bool arena_mesh_fork(void) {
   mark_stale(0, 0);
   store_relaxed(&mesh.shared, 0);
   close_file(have_file);
+}
+
+bool arena_mesh_fork(void) {
+  if (mesh.window == NULL) return false;
+  part_from_file();
   return true;
 }
 
