@@ -29,9 +29,12 @@ static bool reserve(size_t bytes) {
   arena.class_map = (_Atomic uint8_t *)p;
   arena.base = (uintptr_t)p + map + table;
   arena.miniheaps = (MiniHeap *)arena.base - 1;
-  arena.pages_reserved = (uint32_t)min_size(pages, UINT32_MAX);
+  store_relaxed(&arena.pages_reserved, (uint32_t)min_size(pages, UINT32_MAX));
   return true;
 }
+
+/* Leaves a quarter of a limited address space to stacks, libraries and the program's own mappings. */
+static size_t share_of(size_t space_left) { return space_left == SIZE_MAX ? SIZE_MAX : space_left / 4 * 3; }
 
 static void tell_mapped_anew(void *addr, size_t size) {
   void (*tell)(void *, size_t) = load_relaxed(&arena.mapped_anew);
@@ -50,7 +53,7 @@ static void leave_rest_out_of_dumps(void) {
   char *map_end = (char *)arena.class_map + round_up(map_bytes(arena.committed), arena.page_size);
   char *table = (char *)arena.base - round_up(table_bytes(arena.committed), arena.page_size);
   os_set_undumped(map_end, (size_t)(table - map_end));
-  os_set_undumped(page_address(arena.committed), pages_to_bytes(arena.pages_reserved - arena.committed));
+  os_set_undumped(page_address(arena.committed), pages_to_bytes(arena_pages_reserved() - arena.committed));
 }
 
 /* Makes the first `pages` pages of the arena usable, and what describes them. */
@@ -77,9 +80,8 @@ bool arena_init(void) {
   arena.page_size = os_page_size();
   arena.page_shift = log2_floor(arena.page_size);
   size_classes_init(arena.page_size);
-  /* Leave a quarter of a limited address space to stacks, libraries and the program's own mappings. */
-  size_t left = os_address_space_left();
-  size_t room = left == SIZE_MAX ? SIZE_MAX : left / 4 * 3;
+  arena.process = os_process();
+  const size_t room = share_of(os_address_space_left(0));
   for (size_t bytes = ARENA_RESERVE_MAX; bytes >= ARENA_RESERVE_MIN; bytes = bytes / 8 * 7) {
     bytes = round_down(bytes, arena.page_size);
     if (bytes > room) continue;
@@ -97,11 +99,28 @@ bool arena_init(void) {
   return false;
 }
 
+void arena_fit_limit(size_t mapped_again) {
+  lock_acquire(&arena.lock);
+  const uint32_t pages = arena_pages_reserved();
+  char *map = (char *)arena.class_map;
+  const size_t reserved = arena.base - (uintptr_t)map + pages_to_bytes(pages);
+  const size_t room = share_of(os_address_space_left(reserved + mapped_again)) / (mapped_again > 0 ? 2 : 1);
+  const uint32_t keep = (uint32_t)max_size(arena.committed, min_size(pages, room >> arena.page_shift));
+  if (keep < pages) {
+    char *map_end = map + round_up(map_bytes(keep), arena.page_size);
+    char *table = (char *)arena.base - round_up(table_bytes(keep), arena.page_size);
+    os_unmap(map_end, (size_t)(table - map_end));
+    os_unmap(page_address(keep), pages_to_bytes(pages - keep));
+    store_relaxed(&arena.pages_reserved, keep);
+  }
+  lock_release(&arena.lock);
+}
+
 static bool commit_more(uint32_t frontier) {
   if (frontier <= arena.committed) return true;
-  if (frontier > arena.pages_reserved) return false;
+  if (frontier > arena_pages_reserved()) return false;
   size_t step = max_size(ARENA_COMMIT_STEP, arena_used_bytes() / 16) >> arena.page_shift;
-  size_t want = min_size(arena.pages_reserved, max_size(frontier, arena.committed + step));
+  size_t want = min_size(arena_pages_reserved(), max_size(frontier, arena.committed + step));
   return commit_to((uint32_t)want) || (want > frontier && commit_to(frontier));
 }
 
@@ -130,7 +149,7 @@ static uint32_t align_bias(void) { return (uint32_t)(arena.base >> arena.page_sh
 static uint32_t raise_frontier(uint32_t pages, uint32_t align) {
   uint32_t gap = (0u - (arena.frontier + align_bias())) & (align - 1);
   uint64_t end = (uint64_t)arena.frontier + gap + pages;
-  if (end > arena.pages_reserved || !commit_more((uint32_t)end)) return 0;
+  if (end > arena_pages_reserved() || !commit_more((uint32_t)end)) return 0;
   uint32_t start = arena.frontier;
   arena.frontier = (uint32_t)end;
   if (gap > 0) page_run_insert(start, gap, RUN_CLEAN, 0);
@@ -161,7 +180,7 @@ static bool more_may_be_free(void) {
 
 uint32_t arena_alloc(size_t pages, size_t align, unsigned head_class, unsigned tail_class,
                      PageContent *content) {
-  if (pages >= arena.pages_reserved || align >= arena.pages_reserved) return 0;
+  if (pages >= arena_pages_reserved() || align >= arena_pages_reserved()) return 0;
   lock_acquire(&arena.lock);
   uint32_t page = alloc_locked((uint32_t)pages, (uint32_t)align, content);
   for (int tries = 0; page == 0 && tries < TRIES_MAX && more_may_be_free(); tries++)
@@ -261,7 +280,7 @@ void arena_free_spans(const uint32_t *page, size_t count, size_t pages) {
 bool arena_extend(uint32_t page, size_t new_pages, PageContent *content) {
   LargeBlock *block = large_block_of(page);
   /* A moved block stays one mapping, so that it can be moved again. */
-  if (new_pages >= arena.pages_reserved || block->moved) return false;
+  if (new_pages >= arena_pages_reserved() || block->moved) return false;
   lock_acquire(&arena.lock);
   size_t old_pages = block->pages, more = new_pages - old_pages;
   uint32_t behind = page + block->pages;

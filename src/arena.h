@@ -25,7 +25,8 @@ typedef struct Arena {
   _Alignas(CACHE_LINE) Lock lock; /* (A) */
   uint32_t frontier;              /* (A) first page never used */
   uint32_t committed;             /* (A) pages usable; frontier <= committed */
-  uint32_t pages_reserved;        /* (C) */
+  _Atomic uint32_t pages_reserved; /* (~, lowered under A) */
+  int process;                    /* (C, but in a child of fork) whose memory this is: vfork's child borrows it */
   _Atomic uint32_t used_pages;    /* (~, changed under A) in spans and large blocks */
   _Atomic uint32_t dirty_pages;   /* (~, changed under A) in free dirty runs */
   uint32_t clean_pages;           /* (A) in free clean runs */
@@ -40,10 +41,14 @@ extern Arena arena;
 
 /* Reserves the range and computes the size classes. False when there is no address space at all. */
 bool arena_init(void);
+/* RLIMIT_AS was lowered, and what is reserved counts: gives back all that arena_init would not take under it, but what is
+ * committed, and leaves room for another mapping of so many bytes as now are `mapped_again`. */
+void arena_fit_limit(size_t mapped_again);
 
 static inline char *page_address(uint32_t page) {
   return (char *)(arena.base + ((size_t)page << arena.page_shift));
 }
+static inline uint32_t arena_pages_reserved(void) { return load_relaxed(&arena.pages_reserved); }
 static inline MiniHeap *miniheap_of(uint32_t page) { return arena.miniheaps - page; }
 static inline LargeBlock *large_block_of(uint32_t page) { return (LargeBlock *)miniheap_of(page); }
 static inline FreeRun *free_run_of(uint32_t page) { return (FreeRun *)miniheap_of(page); }

@@ -11,8 +11,9 @@ static struct {
   char *window;       /* (mesh lock) NULL until the first use */
   size_t size;        /* (mesh lock) bytes */
   int fd;             /* (mesh lock) may be closed by the program at any time: see arena_mesh_fork */
-  uint64_t *busy;     /* (A) one bit for each page at which a frame begins */
+  uint64_t *busy;     /* (A) one bit for each page at which a frame begins; its size is that of `kept` */
   uint64_t *kept;     /* (mesh lock) one bit for each page that could not be taken out; behind `busy` */
+  size_t bitmap_size; /* (mesh lock) bytes */
   _Atomic bool forbidden; /* (~) */
   uint32_t wait;      /* (mesh lock) ms between attempts to open it; 0 after one that succeeded ... */
   uint64_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
@@ -27,25 +28,33 @@ static struct {
 
 /* ---------------------------------------------------------------------------------- the window */
 
-/* Of a bitmap of all pages. */
-static size_t bitmap_bytes(void) { return round_up(arena.pages_reserved / 8 + 8, arena.page_size); }
-
 static bool open_window(void) {
-  size_t size = pages_to_bytes(arena.pages_reserved);
+  const size_t size = pages_to_bytes(arena_pages_reserved());
+  const size_t bitmap_size = round_up(arena_pages_reserved() / 8 + 8, arena.page_size);
   if (!map_count_open()) return false;
-  uint64_t *busy = os_map_sparse(2 * bitmap_bytes());
+  uint64_t *busy = os_map_sparse(2 * bitmap_size);
   if (busy == NULL) return false;
   mesh.window = os_window_open(size, &mesh.fd);
   if (mesh.window == NULL) {
-    os_unmap(busy, 2 * bitmap_bytes());
+    os_unmap(busy, 2 * bitmap_size);
     return false;
   }
   if (mesh.prepared == NULL) mesh.prepared = os_wiped_on_fork();
   mesh.busy = busy;
-  mesh.kept = busy + bitmap_bytes() / sizeof *busy;
+  mesh.kept = busy + bitmap_size / sizeof *busy;
+  mesh.bitmap_size = bitmap_size;
   mesh.size = size;
   mesh.maps_limit = options.max_maps != 0 ? options.max_maps : os_max_map_count() / 16 * MESH_MAPS_SIXTEENTHS;
   return true;
+}
+
+void arena_mesh_fit_limit(void) {
+  arena_mesh_unmap_old_window(SIZE_MAX);
+  arena_fit_limit(mesh.window != NULL ? mesh.size : 0);
+  const size_t size = pages_to_bytes(arena_pages_reserved());
+  if (mesh.window == NULL || size >= mesh.size) return;
+  os_unmap(mesh.window + size, mesh.size - size);
+  mesh.size = size;
 }
 
 bool arena_mesh_unmap_old_window(size_t at_most) {
@@ -294,7 +303,7 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
   check_debug(count <= MESH_BATCH_MAX);
   /* Linux before 6.17 unmaps the place of an alias before it finds that a limit, lowered since the window was
    * opened, allows none. */
-  if (count == 0 || os_address_space_left() == 0 || !barrier_open()) return;
+  if (count == 0 || os_address_space_left(0) == 0 || !barrier_open()) return;
   if (!barrier_allows(sc->size)) {
     barrier_close();
     return;
@@ -354,7 +363,7 @@ static void mark_stale(uint32_t page, uint32_t pages) {
 /* The window is left to be unmapped later, without haste, if the child need not do that too. */
 static void close_file(bool have_file) {
   if (have_file) os_close(mesh.fd);
-  os_unmap(mesh.busy, 2 * bitmap_bytes());
+  os_unmap(mesh.busy, 2 * mesh.bitmap_size);
   if (os_keep_from_child(mesh.window, mesh.size)) {
     mesh.old_window = mesh.window;
     mesh.old_size = mesh.size;
@@ -397,7 +406,7 @@ bool arena_mesh_fork(void) {
 
 void arena_mesh_fork_child(void) {
   if (mesh.prepared != NULL) *mesh.prepared = 1;
-  if (mesh.process != 0) mesh.process = os_process();
+  if (mesh.process != 0) mesh.process = arena.process;
   if (mesh.old_window != NULL) mesh.old_window = NULL;
   map_count_forked();
   barrier_fork_child();

@@ -20,6 +20,8 @@ typedef struct MeshMove {
 
 /* Whether there may be meshing; it is not ended by this where it is under way. Any thread. */
 void arena_mesh_allow(bool allowed);
+/* arena_fit_limit, and the window is cut as short. (mesh lock) */
+void arena_mesh_fit_limit(void);
 /* Opens window and barrier at first use. False if there is no meshing in this process. */
 bool arena_mesh_open(void);
 

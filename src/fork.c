@@ -54,6 +54,7 @@ void fork_parent(void) {
 }
 
 void fork_child(void) {
+  arena.process = os_process();
   thread_heaps_forget_others();
   arena_mesh_fork_child();
   mesh_renewal_forget();

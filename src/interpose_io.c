@@ -309,8 +309,6 @@ PUBLISH3(int, getresgid, (gid_t *r, gid_t *e, gid_t *s), (r, e, s), r, sizeof *r
 PUBLISH1(int, sched_getparam, (pid_t pid, struct sched_param *b), (pid, b), b, sizeof *b)
 PUBLISH1(int, sched_rr_get_interval, (pid_t pid, struct timespec *b), (pid, b), b, sizeof *b)
 PUBLISH1(int, pthread_getaffinity_np, (pthread_t t, size_t n, cpu_set_t *b), (t, n, b), b, n)
-PUBLISH1(int, prlimit, (pid_t pid, enum __rlimit_resource r, const struct rlimit *new, struct rlimit *b), (pid, r, new, b),
-         b, sizeof *b)
 PUBLISH1(ssize_t, msgrcv, (int q, void *b, size_t n, long type, int flags), (q, b, n, type, flags), b, n + sizeof(long))
 PUBLISH1(int, msgctl, (int q, int op, struct msqid_ds *b), (q, op, b), b, sizeof *b)
 PUBLISH1(int, shmctl, (int id, int op, struct shmid_ds *b), (id, op, b), b, sizeof *b)
@@ -323,8 +321,6 @@ PUBLISH2(ssize_t, splice, (int in, off64_t *b, int out, off64_t *b2, size_t n, u
 PUBLISH2(ssize_t, copy_file_range, (int in, off64_t *b, int out, off64_t *b2, size_t n, unsigned flags),
          (in, b, out, b2, n, flags), b, sizeof *b, b2, sizeof *b2)
 PUBLISH1(int, mq_setattr, (mqd_t q, const struct mq_attr *new, struct mq_attr *b), (q, new, b), b, sizeof *b)
-PUBLISH1(int, prlimit64, (pid_t pid, enum __rlimit_resource r, const struct rlimit64 *new, struct rlimit64 *b),
-         (pid, r, new, b), b, sizeof *b)
 PUBLISH1(int, adjtimex, (struct timex *b), (b), b, sizeof *b)
 PUBLISH1(int, ntp_adjtime, (struct timex *b), (b), b, sizeof *b)
 PUBLISH1(int, clock_adjtime, (clockid_t clock, struct timex *b), (clock, b), b, sizeof *b)

@@ -55,7 +55,7 @@ static size_t boundaries_of(uint32_t page, uint32_t pages) {
  * side, that is a boundary without a seam, and there is none at the end of what is in use. */
 static bool is_seam(uint32_t page) {
   if (page >= arena.committed || map_count_file_page(page - 1) != 0 || map_count_file_page(page) != 0) return false;
-  return !os_is_one_mapping(page_address(page - 1), pages_to_bytes(2), page_address(arena.pages_reserved - 1));
+  return !os_is_one_mapping(page_address(page - 1), pages_to_bytes(2), page_address(arena_pages_reserved() - 1));
 }
 
 /* A large block that was moved ends before `page`. */
@@ -77,7 +77,7 @@ static void find_seams(uint32_t first, uint32_t last, unsigned *asks) {
   if (first == last || *asks == 0) return;
   const size_t bytes = pages_to_bytes(last - first + 1);
   --*asks;
-  if (os_is_one_mapping(page_address(first), bytes, page_address(arena.pages_reserved - 1))) return;
+  if (os_is_one_mapping(page_address(first), bytes, page_address(arena_pages_reserved() - 1))) return;
   if (first + 1 < last) {
     const uint32_t middle = first + (last - first) / 2;
     find_seams(first, middle, asks);
@@ -106,7 +106,7 @@ static void find_all_seams(void) {
 
 bool map_count_open(void) {
   if (maps.seams != NULL) return true;
-  uint64_t *seams = os_map_sparse(round_up(arena.pages_reserved / 8 + 8, arena.page_size));
+  uint64_t *seams = os_map_sparse(round_up(arena_pages_reserved() / 8 + 8, arena.page_size));
   if (seams == NULL) return false;
   lock_acquire(&arena.lock);
   maps.seams = seams;

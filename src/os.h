@@ -10,8 +10,9 @@
 
 /* Bytes; a power of two of at least 4096. */
 size_t os_page_size(void);
-/* Bytes of address space this process may still map, as RLIMIT_AS has it; SIZE_MAX if unlimited. */
-size_t os_address_space_left(void);
+/* Bytes of address space this process might map, as RLIMIT_AS has it, if it had not mapped `but_for` bytes of those it
+ * has; SIZE_MAX if unlimited. */
+size_t os_address_space_left(size_t but_for);
 
 /* Inaccessible address space, charged to nobody. NULL on failure. */
 void *os_reserve(size_t size);

@@ -56,18 +56,19 @@ static size_t read_number(const char *path, int skip) {
 /* Numbers in /proc/self/statm, in pages, that stand after so many others. */
 enum { STATM_SIZE = 0, STATM_DATA = 5 };
 
-/* Bytes below the limit, which is on that number; SIZE_MAX if there is none. */
-static size_t left_below(int resource, int number) {
+/* Bytes below the limit, which is on that number, less `but_for`; SIZE_MAX if there is none. */
+static size_t left_below(int resource, int number, size_t but_for) {
   struct rlimit limit;
   if (raw_syscall(SYS_prlimit64, 0, resource, NULL, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
     return SIZE_MAX;
   size_t used = read_number("/proc/self/statm", number) * os_page_size();
+  used = used > but_for ? used - but_for : 0;
   return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 }
 
-size_t os_address_space_left(void) {
+size_t os_address_space_left(size_t but_for) {
   int saved = errno;
-  size_t left = left_below(RLIMIT_AS, STATM_SIZE);
+  size_t left = left_below(RLIMIT_AS, STATM_SIZE, but_for);
   errno = saved;
   return left;
 }
@@ -275,8 +276,8 @@ bool os_map_private(int fd, size_t offset, size_t size, void *addr) {
 }
 
 bool os_private_allowed(size_t size) {
-  size_t space = os_address_space_left();
-  if (space != SIZE_MAX) return space > 0 && left_below(RLIMIT_DATA, STATM_DATA) >= size;
+  size_t space = os_address_space_left(0);
+  if (space != SIZE_MAX) return space > 0 && left_below(RLIMIT_DATA, STATM_DATA, 0) >= size;
   /* Also where the system allows no more than it has (vm.overcommit_memory=2). */
   void *p = os_map(size);
   if (p != NULL) os_unmap(p, size);

@@ -20,7 +20,7 @@ static struct {
 
 /* (mesh lock) */
 static bool make_usable(uint32_t page) {
-  const size_t size = sizeof *pins.entry, reserved = round_up(arena.pages_reserved, STEP);
+  const size_t size = sizeof *pins.entry, reserved = round_up(arena_pages_reserved(), STEP);
   const uint32_t count = load_relaxed(&pins.count);
   if (page < count) return true;
   if (pins.entry == NULL) pins.entry = (_Atomic uint16_t *)os_reserve(reserved * size);

@@ -74,7 +74,9 @@ bool segv_installed(void) { return load_relaxed(&installed); }
 
 bool segv_of_other_process(void) { return process != os_process(); }
 
-void segv_fork_child(void) { process = os_process(); }
+void segv_fork_child(void) {
+  if (load_relaxed(&installed)) process = os_process();
+}
 
 void segv_exchange(const OsSignalAction *new_action, OsSignalAction *old) {
   uint64_t saved;

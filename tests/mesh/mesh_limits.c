@@ -3,6 +3,7 @@
 
    mesh_limits [PART]   All parts, each in a process of its own. Ends with 77 where nothing can be meshed. */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -196,11 +198,12 @@ static size_t statm(int field) {
   return strtoul(at, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* By the system call itself: a libmesh that hears of a limit makes room below it. */
 static void set_limit(int resource, rlim_t soft) {
   struct rlimit limit;
   getrlimit(resource, &limit);
   limit.rlim_cur = soft < limit.rlim_max ? soft : limit.rlim_max;
-  if (setrlimit(resource, &limit) != 0) fail("setrlimit fails");
+  if (syscall(SYS_prlimit64, 0, resource, &limit, NULL) != 0) fail("prlimit64 fails");
 }
 
 static void live_under_limit(void) {
@@ -241,6 +244,70 @@ static void space_part(void) {
     mesh("between limits");
   }
   end();
+}
+
+static void *touch(void *argument) {
+  free(malloc(1000));
+  return argument;
+}
+
+static void space_for_the_program(const char *when) {
+  pthread_t thread;
+  void *p = mmap(NULL, 20 * MEGABYTE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) fail(when);
+  munmap(p, 20 * MEGABYTE);
+  if (pthread_create(&thread, NULL, touch, NULL) != 0) fail(when);
+  pthread_join(thread, NULL);
+}
+
+static void lower_in_child_of_vfork(const struct rlimit *low) {
+  const size_t before = statm(0);
+  pid_t child = vfork();
+  if (child == 0) _exit(setrlimit(RLIMIT_AS, low) != 0);
+  waitpid(child, NULL, 0);
+  if (statm(0) != before) fail("a child of vfork gave this process's address space away");
+}
+
+/* MiB that can be allocated. */
+static size_t room_for_blocks(void) {
+  void *block = NULL, *last = NULL;
+  size_t blocks = 0;
+  for (; (block = malloc(MEGABYTE)) != NULL; last = block, blocks++) *(void **)block = last;
+  if (errno != ENOMEM) fail("no ENOMEM at the limit");
+  space_for_the_program("the heap took all room under the limit");
+  for (; last != NULL; last = block) {
+    block = *(void **)last;
+    free(last);
+  }
+  return blocks;
+}
+
+static void live_under_lowered_limit(bool meshed) {
+  enum { LIMIT = 400 /* MiB */ };
+  fill(true);
+  thin(3);
+  if (meshed) mesh("before the limit");
+  const struct rlimit low = {LIMIT * MEGABYTE, RLIM_INFINITY};
+  lower_in_child_of_vfork(&low);
+  if ((meshed ? prlimit(0, RLIMIT_AS, &low, NULL) : setrlimit(RLIMIT_AS, &low)) != 0) fail("no limit can be set");
+  space_for_the_program("the program finds no room under the limit");
+  const size_t blocks = room_for_blocks();
+  if (blocks < LIMIT / (meshed ? 8 : 4) || blocks > LIMIT) fail("not the limit");
+  live_under_limit();
+}
+
+/* Lowered by a running program, before and after the first meshing, for itself and in a child that shares its memory for
+ * the moment: what the program maps itself finds room, and what it allocates comes to the limit. */
+static void lowered_space_part(void) {
+  for (int meshed = 0; meshed < 2; meshed++) {
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+      live_under_lowered_limit(meshed);
+      exit(0);
+    }
+    if (waitpid(child, &status, 0) != child || status != 0) fail("with the limit lowered");
+  }
 }
 
 /* The limit is there before the heap is, and there is more to allocate than it allows. */
@@ -328,6 +395,7 @@ static const struct {
     {"maps", maps_part, 0},
     {"data", data_part, 0},
     {"space", space_part, 0},
+    {"lowered-space", lowered_space_part, 0},
     {"small-space", small_space_part, 256 << 20},
     {"cgroup", cgroup_part, 0},
 };

@@ -9,7 +9,7 @@ FakeOs fake_os;
 
 /* What the linker calls the functions of os_linux.c. */
 size_t __real_os_page_size(void);
-size_t __real_os_address_space_left(void);
+size_t __real_os_address_space_left(size_t but_for);
 void *__real_os_reserve(size_t size);
 void *__real_os_map(size_t size);
 void __real_os_unmap(void *addr, size_t size);
@@ -24,7 +24,7 @@ uint64_t __real_os_now_ns(void);
 
 /* ... and what it calls in their place. */
 size_t __wrap_os_page_size(void);
-size_t __wrap_os_address_space_left(void);
+size_t __wrap_os_address_space_left(size_t but_for);
 void *__wrap_os_reserve(size_t size);
 void *__wrap_os_map(size_t size);
 void __wrap_os_unmap(void *addr, size_t size);
@@ -58,8 +58,8 @@ size_t __wrap_os_page_size(void) {
   return fake_os.page_size != 0 ? fake_os.page_size : __real_os_page_size();
 }
 
-size_t __wrap_os_address_space_left(void) {
-  return fake_os.address_space_left != 0 ? fake_os.address_space_left : __real_os_address_space_left();
+size_t __wrap_os_address_space_left(size_t but_for) {
+  return fake_os.address_space_left != 0 ? fake_os.address_space_left : __real_os_address_space_left(but_for);
 }
 
 /* A kernel of larger pages would return an address that is a multiple of them. */

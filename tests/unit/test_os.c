@@ -122,15 +122,15 @@ TEST(clocks_run_forward) {
 
 static void read_limited_space(void *unused) {
   (void)unused;
-  expect(os_address_space_left() == SIZE_MAX);
+  expect(os_address_space_left(0) == SIZE_MAX);
   const size_t bound = (size_t)1 << 47; /* as much as sanitizers map for themselves, and more */
   struct rlimit limit = {bound, bound};
   expect(setrlimit(RLIMIT_AS, &limit) == 0);
-  size_t left = os_address_space_left();
+  size_t left = os_address_space_left(0);
   expect(left < bound);
   void *p = os_reserve(64 * MIB);
   expect(p != NULL);
-  size_t less = os_address_space_left();
+  size_t less = os_address_space_left(0);
   expect(less <= left - 64 * MIB && less >= left - 65 * MIB);
 }
 
