@@ -29,14 +29,15 @@ typedef void (*Thrower)(void);
 extern NewHandler _ZSt15get_new_handlerv(void) __attribute__((weak)); /* std::get_new_handler() */
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));     /* std::__throw_bad_alloc() */
 #pragma weak dlsym
-#pragma weak dlopen
 
-/* A function of the C++ runtime that came later, with a dlopen'ed library. */
+/* A function of the C++ runtime that came later, with a dlopen'ed library. dlopen itself is looked up too: a linker
+ * warns of each static program that refers to it. */
 static void *find_late(const char *name) {
   if (dlsym == NULL) return NULL;
   void *found = dlsym(RTLD_DEFAULT, name);
-  if (found != NULL || dlopen == NULL) return found;
-  void *runtime = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+  __typeof__(&dlopen) open = (__typeof__(&dlopen))dlsym(RTLD_DEFAULT, "dlopen");
+  if (found != NULL || open == NULL) return found;
+  void *runtime = open("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
   return runtime != NULL ? dlsym(runtime, name) : NULL;
 }
 

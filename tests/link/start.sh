@@ -23,6 +23,14 @@ preload_ignored)
     # A static program ignores LD_PRELOAD and brings libmesh itself.
     LD_PRELOAD=$library exec "$program"
     ;;
+statistics)
+    # A program that brings libmesh itself.
+    seen=$(MALLOCSTATS=1 "$program" 2>&1) || exit 1
+    case $seen in
+    "MESH COUNT:"*) ;;
+    *) echo "no statistics at exit, but: $seen"; exit 1 ;;
+    esac
+    ;;
 setuid)
     [ "$(id -u)" -eq 0 ] || skip "only root can try setuid"
     command -v setpriv >/dev/null || skip "no setpriv"
