@@ -14,6 +14,10 @@ bool pin(const void *p, size_t size);
 void unpin(const void *p, size_t size);
 /* The same, but unpin does not end it. */
 bool pin_for_good(const void *p, size_t size);
+/* The same for locked memory, which is counted apart: it may all be unlocked at once. */
+bool pin_locked(const void *p, size_t size);
+void unpin_locked(const void *p, size_t size);
+void unpin_all_locked(void);
 
 /* The span that starts at `page` is pinned. (S) */
 bool pin_holds(uint32_t page);
