@@ -14,7 +14,7 @@ static struct {
   uint64_t *busy;     /* (A) one bit for each page at which a frame begins; its size is that of `kept` */
   uint64_t *kept;     /* (mesh lock) one bit for each page that could not be taken out; behind `busy` */
   size_t bitmap_size; /* (mesh lock) bytes */
-  _Atomic bool forbidden; /* (~) */
+  _Atomic unsigned forbidden; /* (~) reasons */
   uint32_t wait;      /* (mesh lock) ms between attempts to open it; 0 after one that succeeded ... */
   uint64_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
   int process;        /* (mesh lock, read without) whose descriptors these are; 0 before the first */
@@ -70,10 +70,14 @@ bool arena_mesh_unmap_old_window(size_t at_most) {
 
 bool arena_mesh_in_unprepared_child(void) { return mesh.prepared != NULL && *mesh.prepared == 0; }
 
-void arena_mesh_allow(bool allowed) { store_relaxed(&mesh.forbidden, !allowed); }
+bool arena_mesh_forbid(unsigned reason) { return (or_relaxed(&mesh.forbidden, reason) & reason) == 0; }
+
+void arena_mesh_allow(unsigned reason) {
+  if (load_relaxed(&mesh.forbidden) & reason) and_relaxed(&mesh.forbidden, ~reason);
+}
 
 bool arena_mesh_open(void) {
-  if (arena_mesh_in_unprepared_child() || load_relaxed(&mesh.forbidden)) return false;
+  if (arena_mesh_in_unprepared_child() || load_relaxed(&mesh.forbidden) != 0) return false;
   if (mesh.window != NULL) return true;
   arena_mesh_unmap_old_window(SIZE_MAX);
   const uint64_t now_ms = os_now_ms();
@@ -408,6 +412,7 @@ void arena_mesh_fork_child(void) {
   if (mesh.prepared != NULL) *mesh.prepared = 1;
   if (mesh.process != 0) mesh.process = arena.process;
   if (mesh.old_window != NULL) mesh.old_window = NULL;
+  arena_mesh_allow(FORBIDDEN_ALL_LOCKED);
   map_count_forked();
   barrier_fork_child();
 }

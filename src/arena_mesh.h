@@ -18,8 +18,14 @@ typedef struct MeshMove {
   bool copy;       /* copy the slots that its bitmap has into the frame */
 } MeshMove;
 
-/* Whether there may be meshing; it is not ended by this where it is under way. Any thread. */
-void arena_mesh_allow(bool allowed);
+/* Why there may be no meshing. Bits: there may be some when no reason is left. */
+enum {
+  FORBIDDEN_ALL_LOCKED = 1 /* mlockall; a child of fork does not inherit it */
+};
+/* Forbids it for a reason, and allows it as far as that goes. It is not ended by this where it is under way. The former
+ * is true if the reason is new. Any thread. */
+bool arena_mesh_forbid(unsigned reason);
+void arena_mesh_allow(unsigned reason);
 /* arena_fit_limit, and the window is cut as short. (mesh lock) */
 void arena_mesh_fit_limit(void);
 /* Opens window and barrier at first use. False if there is no meshing in this process. */

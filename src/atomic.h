@@ -11,6 +11,8 @@
 #define store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
 #define add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define sub_relaxed(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
+#define or_relaxed(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
+#define and_relaxed(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
 #define exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
 #define exchange_release(p, v) atomic_exchange_explicit((p), (v), memory_order_release)
 #define cas_acquire(p, expected, v)                                                    \

@@ -1,58 +1,93 @@
 /* Wrappers around locked memory. The lock is on the mapping, and meshing changes that: an object in locked
  * memory stays where it is. Where all memory is locked, all that is mapped becomes resident, which the window, a
- * terabyte of holes, must not: meshing ends. */
+ * terabyte of holes, must not: meshing ends.
+ *
+ * The static library has them too. So they make system calls themselves, which is all that libc's do. */
+#include "interpose_memory.h"
+
 #include <errno.h>
+#include <stddef.h>
 #include <sys/mman.h>
 
 #include "arena_mesh.h"
 #include "fork.h"
 #include "init.h"
-#include "interpose.h"
+#include "os_syscall.h"
 #include "pin.h"
 
-EXPORT int mlock(const void *start, size_t size) {
-  pin(start, size);
-  int result = REAL(mlock)(start, size);
-  if (result != 0) unpin(start, size);
+/* Weak: a static program may bring its own. */
+#define EXPORT __attribute__((visibility("default"), weak))
+
+static int result_of(long result) {
+  if (result >= 0) return 0;
+  errno = (int)-result;
+  return -1;
+}
+
+/* mlock2, or mlock, which has no flags. */
+static int lock(long number, const void *start, size_t size, unsigned flags) {
+  pin_locked(start, size);
+  int result = result_of(raw_syscall(number, start, size, flags));
+  if (result != 0) unpin_locked(start, size);
   return result;
 }
 
-EXPORT int mlock2(const void *start, size_t size, unsigned flags) {
-  pin(start, size);
-  int result = REAL(mlock2)(start, size, flags);
-  if (result != 0) unpin(start, size);
+static int unlock(const void *start, size_t size) {
+  int result = result_of(raw_syscall(SYS_munlock, start, size));
+  if (result == 0) unpin_locked(start, size);
   return result;
 }
 
-EXPORT int munlock(const void *start, size_t size) {
-  int result = REAL(munlock)(start, size);
-  if (result == 0) unpin(start, size);
-  return result;
-}
-
-/* Parts the groups, as before a fork: that gives up the window. */
-static bool stop_meshing(void) {
+/* Parts the groups, as before a fork: that gives up the window. `first` says that it was not stopped before. */
+static bool stop_meshing(bool *first) {
   if (!load_acquire(&init_done)) { /* acquire: init_slow's release */
-    arena_mesh_allow(false);
+    *first = arena_mesh_forbid(FORBIDDEN_ALL_LOCKED);
     return true;
   }
   if (!fork_possible() || !fork_prepare()) return false;
   arena_mesh_unmap_old_window(SIZE_MAX);
-  arena_mesh_allow(false);
+  *first = arena_mesh_forbid(FORBIDDEN_ALL_LOCKED);
   fork_parent();
   return true;
 }
 
-EXPORT int mlockall(int flags) {
-  if (!stop_meshing()) {
-    errno = ENOMEM;
-    return -1;
-  }
-  return REAL(mlockall)(flags);
+static int lock_all(int flags) {
+  bool first;
+  if (!stop_meshing(&first)) return result_of(-ENOMEM);
+  int result = result_of(raw_syscall(SYS_mlockall, flags));
+  if (result != 0 && first) arena_mesh_allow(FORBIDDEN_ALL_LOCKED);
+  if (result == 0) arena_mesh_forbid(FORBIDDEN_ALL_LOCKED); /* still: another thread's call may just have failed */
+  return result;
 }
 
-EXPORT int munlockall(void) {
-  int result = REAL(munlockall)();
-  if (result == 0) arena_mesh_allow(true);
-  return result;
+static int unlock_all(void) {
+  int result = result_of(raw_syscall(SYS_munlockall));
+  if (result != 0) return result;
+  unpin_all_locked();
+  arena_mesh_allow(FORBIDDEN_ALL_LOCKED);
+  return 0;
+}
+
+/* mlock2 without flags is what kernels have that know no mlock2. */
+EXPORT int mlock(const void *start, size_t size) { return lock(SYS_mlock, start, size, 0); }
+EXPORT int mlock2(const void *start, size_t size, unsigned flags) {
+  return lock(flags == 0 ? SYS_mlock : SYS_mlock2, start, size, flags);
+}
+EXPORT int munlock(const void *start, size_t size) { return unlock(start, size); }
+EXPORT int mlockall(int flags) { return lock_all(flags); }
+EXPORT int munlockall(void) { return unlock_all(); }
+
+/* Not by the names above: they may be the program's own, which makes this call. */
+bool memory_lock_call(long number, const uintptr_t *a, long *result) {
+  if (number == SYS_mlock || number == SYS_mlock2)
+    *result = lock(number, (void *)a[0], a[1], number == SYS_mlock2 ? (unsigned)a[2] : 0);
+  else if (number == SYS_munlock)
+    *result = unlock((void *)a[0], a[1]);
+  else if (number == SYS_mlockall)
+    *result = lock_all((int)a[0]);
+  else if (number == SYS_munlockall)
+    *result = unlock_all();
+  else
+    return false;
+  return true;
 }

@@ -17,6 +17,7 @@
 #include "fork.h"
 #include "hazard.h"
 #include "interpose.h"
+#include "interpose_memory.h"
 #include "interpose_signal.h"
 #include "pin.h"
 
@@ -198,6 +199,8 @@ EXPORT long syscall(long number, ...) {
   va_start(list, number);
   for (int i = 0; i < 6; i++) a[i] = va_arg(list, uintptr_t);
   va_end(list);
+  long result;
+  if (memory_lock_call(number, a, &result)) return result;
   if (number == SYS_futex) a[1] = (uintptr_t)private_futex(a[0], a[4], (long)a[1]);
   if (makes_process(number, a) && !possible()) return -1;
   uint64_t mask;
@@ -210,7 +213,7 @@ EXPORT long syscall(long number, ...) {
   Published p = {.hazard = NULL};
   if (!only_reads(number, a))
     for (int i = 0; i < 6; i++) hazard_add(&p, (void *)a[i], SYSCALL_STORES_MAX);
-  long result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+  result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
   hazard_clear(p);
   part(forks, result == 0);
   wait_for_child(held, result == 0);
