@@ -12,7 +12,9 @@ complain() {
 command -v nm >/dev/null || { echo "skipped: no nm"; exit 77; }
 
 exported=$(nm -D --defined-only "$library" | sed 's/.* //; s/@.*//')
-for symbol in $(nm -g --defined-only "$archive" | sed -n 's/^[0-9a-f]* [A-Za-z] //p'); do
+defined=$(nm -g --defined-only "$archive" | sed -n 's/^[0-9a-f]* [A-Za-z] //p')
+echo "$defined" | grep -qx malloc || complain "no malloc"
+for symbol in $defined; do
     echo "$exported" | grep -qx "$symbol" || complain "global, but not exported by libmesh.so: $symbol"
 done
 
