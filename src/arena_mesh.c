@@ -11,15 +11,16 @@ static struct {
   char *window;       /* (mesh lock) NULL until the first use */
   size_t size;        /* (mesh lock) bytes */
   int fd;             /* (mesh lock) may be closed by the program at any time: see arena_mesh_fork */
-  uint64_t *busy;     /* (A) one bit for each page at which a frame begins; its size is that of `kept` */
+  uint64_t *busy;     /* (A) one bit for each page of a frame: it may outlive the span that it was named after */
   uint64_t *kept;     /* (mesh lock) one bit for each page that could not be taken out; behind `busy` */
-  size_t bitmap_size; /* (mesh lock) bytes */
+  size_t bitmap_size; /* (mesh lock) bytes of each */
   _Atomic unsigned forbidden; /* (~) reasons */
   uint32_t wait;      /* (mesh lock) ms between attempts to open it; 0 after one that succeeded ... */
   uint64_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
   int process;        /* (mesh lock, read without) whose descriptors these are; 0 before the first */
   uint32_t *prepared; /* (C after open) 1, but 0 in a child that was made without fork_prepare */
   size_t maps_limit;  /* (C after open) */
+  bool refusable;     /* (C after open) the system may have no page for the file; a store to it is SIGBUS then */
   _Atomic size_t shared; /* (A), read by all as a hint: pages mapped onto current frames */
   char *old_window;   /* (mesh lock) what is still to be unmapped of one that was given up, or NULL */
   size_t old_size;    /* (mesh lock) bytes of it ... */
@@ -44,6 +45,7 @@ static bool open_window(void) {
   mesh.kept = busy + bitmap_size / sizeof *busy;
   mesh.bitmap_size = bitmap_size;
   mesh.size = size;
+  mesh.refusable = os_commits_strictly();
   mesh.maps_limit = options.max_maps != 0 ? options.max_maps : os_max_map_count() / 16 * MESH_MAPS_SIXTEENTHS;
   return true;
 }
@@ -99,19 +101,20 @@ static char *frame_address(uint32_t frame) { return mesh.window + pages_to_bytes
 
 /* ------------------------------------------------------------------------- frames and mappings */
 
-bool arena_mesh_claim_frame(uint32_t page) {
+bool arena_mesh_claim_frame(uint32_t page, uint32_t pages) {
+  bool is_free = true;
   lock_acquire(&arena.lock);
-  bool free_frame = !bitmap_get(mesh.busy, page);
-  bitmap_set(mesh.busy, page);
+  for (uint32_t i = 0; i < pages && is_free; i++) is_free = !bitmap_get(mesh.busy, page + i);
+  for (uint32_t i = 0; i < pages && is_free; i++) bitmap_set(mesh.busy, page + i);
   lock_release(&arena.lock);
-  return free_frame;
+  return is_free;
 }
 
 void arena_mesh_release_frame(uint32_t frame, uint32_t pages) {
   if (mesh.window == NULL || arena_mesh_in_unprepared_child()) return;
   os_punch(frame_address(frame), pages_to_bytes(pages));
   lock_acquire(&arena.lock);
-  bitmap_clear(mesh.busy, frame);
+  for (uint32_t i = 0; i < pages; i++) bitmap_clear(mesh.busy, frame + i);
   lock_release(&arena.lock);
 }
 
@@ -260,6 +263,13 @@ static void copy_live_slots(const MeshMove *move, const SizeClass *sc) {
   }
 }
 
+static bool have_pages(const MeshMove *moves, size_t count, uint32_t span_pages) {
+  bool have = true;
+  for (size_t i = 0; i < count && have && mesh.refusable; i++)
+    have = !moves[i].copy || os_populate(frame_address(moves[i].frame), pages_to_bytes(span_pages));
+  return have;
+}
+
 static char *range_address(const MeshMove *moves, const MoveRange *r) {
   return page_address(moves[r->first].page);
 }
@@ -307,7 +317,8 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
   check_debug(count <= MESH_BATCH_MAX);
   /* Linux before 6.17 unmaps the place of an alias before it finds that a limit, lowered since the window was
    * opened, allows none. */
-  if (count == 0 || os_address_space_left(0) == 0 || !barrier_open()) return;
+  if (count == 0 || os_address_space_left(0) == 0 || !have_pages(moves, count, sc->span_pages)) return;
+  if (!barrier_open()) return;
   if (!barrier_allows(sc->size)) {
     barrier_close();
     return;

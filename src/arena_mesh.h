@@ -31,8 +31,8 @@ void arena_mesh_fit_limit(void);
 /* Opens window and barrier at first use. False if there is no meshing in this process. */
 bool arena_mesh_open(void);
 
-/* The frame at `page` was free and is now the caller's; false if it is somebody's. */
-bool arena_mesh_claim_frame(uint32_t page);
+/* The frame of `pages` pages from `page` on was free and is now the caller's; false if any of it is somebody's. */
+bool arena_mesh_claim_frame(uint32_t page, uint32_t pages);
 /* Nothing is mapped onto the frame any more: its memory goes back. */
 void arena_mesh_release_frame(uint32_t frame, uint32_t pages);
 

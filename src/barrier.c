@@ -144,6 +144,11 @@ void barrier_fork_child(void) {
   if (barrier_fd() >= 0 && os_uffd_is_open(barrier_fd())) os_close(barrier_fd());
   store_relaxed(&barrier.uffd, -1);
   store_relaxed(&barrier.registered, 0);
+  /* It may be allowed less than its parent by the time it meshes. Until then wrappers publish again. */
+  if (options.barrier == BARRIER_AUTO && uses_uffd(barrier.kind)) {
+    store_relaxed(&hazard_wanted, true);
+    barrier.kind = BARRIER_AUTO;
+  }
 }
 
 /* --------------------------------------------------------------------------------- the ranges */

@@ -58,7 +58,7 @@ void mesh_batch_begin(unsigned c, uint32_t run) {
 
 /* Its place in the file is free. */
 static bool add_own_frame(uint32_t page) {
-  if (!arena_mesh_claim_frame(page)) return false;
+  if (!arena_mesh_claim_frame(page, size_classes[batch.c].span_pages)) return false;
   batch.move[batch.moves++] = (MeshMove){.page = page, .leader = page, .frame = page, .copy = true};
   return true;
 }

@@ -114,6 +114,8 @@ void os_signals_add(const uint64_t *mask);
 int os_process(void);
 /* vm.max_map_count; 65530 where it cannot be read. */
 size_t os_max_map_count(void);
+/* The system promises no more memory than it has (vm.overcommit_memory=2). */
+bool os_commits_strictly(void);
 /* Blocks all signals of the calling thread for the time of a batch; the set is for os_signals_restore. */
 void os_signals_block(uint64_t *saved);
 void os_signals_restore(const uint64_t *saved);

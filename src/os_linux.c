@@ -461,6 +461,8 @@ size_t os_max_map_count(void) {
   return count > 0 ? count : 65530;
 }
 
+bool os_commits_strictly(void) { return read_number("/proc/sys/vm/overcommit_memory", 0) == 2; }
+
 void os_signals_block(uint64_t *saved) {
   const uint64_t all = ~(uint64_t)0;
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, saved, sizeof all);

@@ -15,6 +15,7 @@
 #include "mesh_pass.h"
 #include "options.h"
 #include "os.h"
+#include "pin.h"
 #include "unit.h"
 
 enum { OBJECTS = 40000, SIZE = 256, KEEP_ONE_IN = 8, FORKS = 24 };
@@ -188,6 +189,60 @@ static void lose_barrier(void *unused) {
 
 TEST(no_store_is_lost_when_the_barrier_is_closed_in_mid_batch) { assert_child_passes(lose_barrier, NULL); }
 
+enum { LONG_SIZES = 4, LONG_OBJECTS = 12000 };
+
+static uint64_t *long_object[LONG_SIZES][LONG_OBJECTS];
+
+static uint64_t value(size_t s, size_t i) { return s << 32 | i; }
+
+static void fill_long(size_t s, size_t size) {
+  for (size_t i = 0; i < LONG_OBJECTS; i++) {
+    if (long_object[s][i] == NULL) long_object[s][i] = mesh_malloc(size);
+    long_object[s][i][0] = long_object[s][i][size / 8 - 1] = value(s, i);
+  }
+}
+
+static void free_long(size_t s, size_t i) {
+  mesh_free(long_object[s][i]);
+  long_object[s][i] = NULL;
+}
+
+static bool long_hold(size_t s, size_t size) {
+  for (size_t i = 0; i < LONG_OBJECTS; i++) {
+    const uint64_t *p = long_object[s][i];
+    if (p != NULL && (p[0] != value(s, i) || p[size / 8 - 1] != value(s, i))) return false;
+  }
+  return true;
+}
+
+/* Leaders are pinned out of their groups and freed. Their pages become spans of other lengths, while the frames that were
+ * named after them live on. */
+static void outlive_leaders(void *unused) {
+  (void)unused;
+  static const size_t sizes[LONG_SIZES] = {1536, 256, 2304, 512};
+  Rng rng;
+  rng_seed(&rng, 3);
+  if (!meshing_works()) return;
+  free_all();
+  for (size_t round = 0; round < 2 * LONG_SIZES; round++) {
+    const size_t s = round % LONG_SIZES;
+    fill_long(s, sizes[s]);
+    for (size_t i = 0; i < LONG_OBJECTS; i++)
+      if (rng_below(&rng, 5) != 0) free_long(s, i);
+    mesh();
+    for (size_t k = 0; k < LONG_SIZES; k++) expect(long_hold(k, sizes[k]));
+    for (size_t i = 0; i < LONG_OBJECTS; i++) {
+      if (long_object[s][i] == NULL || rng_below(&rng, 2) != 0) continue;
+      pin(long_object[s][i], sizes[s]);
+      unpin(long_object[s][i], sizes[s]);
+      free_long(s, i);
+    }
+    mesh_trim();
+  }
+}
+
+TEST(a_frame_of_several_pages_is_of_one_group_alone) { assert_child_passes(outlive_leaders, NULL); }
+
 static void mesh_without_wrappers(void *kind) {
   choose(*(BarrierKind *)kind);
   expect(!meshing_works());
@@ -205,6 +260,7 @@ int main(void) {
       cmocka_unit_test(mappings_are_counted_over_many_forks),
       cmocka_unit_test(a_child_counts_mappings_that_it_made_before_it_first_meshed),
       cmocka_unit_test(no_store_is_lost_when_the_barrier_is_closed_in_mid_batch),
+      cmocka_unit_test(a_frame_of_several_pages_is_of_one_group_alone),
       cmocka_unit_test(without_wrappers_nothing_is_meshed_where_the_kernel_does_not_wait),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
