@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "map_count.h"
+#include "meta.h"
 #include "os.h"
 #include "page_run.h"
 
@@ -76,11 +77,19 @@ static bool commit_to(uint32_t pages) {
   return true;
 }
 
+/* Where all that the system allows is committed, free pages of the heap may be all there is. */
+static void *pages_for_metadata(size_t bytes) {
+  PageContent content;
+  uint32_t page = arena_alloc(bytes_to_pages(bytes), 1, CLASS_LARGE, CLASS_LARGE_TAIL, &content);
+  return page == 0 ? NULL : page_address(page);
+}
+
 bool arena_init(void) {
   arena.page_size = os_page_size();
   arena.page_shift = log2_floor(arena.page_size);
   size_classes_init(arena.page_size);
   arena.process = os_process();
+  meta_fall_back_on(pages_for_metadata);
   const size_t room = share_of(os_address_space_left(0));
   for (size_t bytes = ARENA_RESERVE_MAX; bytes >= ARENA_RESERVE_MIN; bytes = bytes / 8 * 7) {
     bytes = round_down(bytes, arena.page_size);
@@ -146,13 +155,21 @@ static void count_used(size_t more, size_t less) {
 /* Page numbers plus this are multiples of what addresses are multiples of. */
 static uint32_t align_bias(void) { return (uint32_t)(arena.base >> arena.page_shift); }
 
-static uint32_t raise_frontier(uint32_t pages, uint32_t align) {
-  uint32_t gap = (0u - (arena.frontier + align_bias())) & (align - 1);
-  uint64_t end = (uint64_t)arena.frontier + gap + pages;
+/* A free run at the end is too short, and is taken with what is added behind it. */
+static uint32_t raise_frontier(uint32_t pages, uint32_t align, PageContent *content) {
+  uint32_t before = page_run_before(arena.frontier);
+  if (before >= pages) before = 0; /* not too short, but overlooked for its alignment */
+  const uint32_t start = arena.frontier - before;
+  const uint32_t gap = (0u - (start + align_bias())) & (align - 1);
+  const uint64_t end = (uint64_t)start + gap + pages;
   if (end > arena_pages_reserved() || !commit_more((uint32_t)end)) return 0;
-  uint32_t start = arena.frontier;
+  RunState state = RUN_CLEAN;
+  const uint32_t stamp = before > 0 ? free_run_of(start)->stamp : 0;
+  if (before > 0) page_run_take_at(start, before, &state);
+  arena.frontier = start + gap; /* what is behind the gap is not free to be joined to it */
+  if (gap > 0) page_run_insert(start, gap, state, stamp);
   arena.frontier = (uint32_t)end;
-  if (gap > 0) page_run_insert(start, gap, RUN_CLEAN, 0);
+  *content = state == RUN_CLEAN ? PAGES_ZERO : PAGES_DIRTY;
   return start + gap;
 }
 
@@ -163,7 +180,7 @@ static uint32_t alloc_locked(uint32_t pages, uint32_t align, PageContent *conten
   *content = PAGES_ZERO;
   page = page_run_take(pages, align, align_bias(), RUN_CLEAN);
   if (page != 0) return page;
-  return raise_frontier(pages, align);
+  return raise_frontier(pages, align, content);
 }
 
 /* Dirty and clean neighbours do not join: as clean pages they may make a run long enough. So may what another thread is
@@ -211,10 +228,10 @@ static uint32_t alloc_spans_locked(uint32_t span_pages, uint32_t align, size_t *
     }
   }
   *count = want;
-  uint32_t page = raise_frontier((uint32_t)(want * span_pages), align);
+  uint32_t page = raise_frontier((uint32_t)(want * span_pages), align, content);
   if (page != 0 || want == 1) return page;
   *count = 1;
-  return raise_frontier(span_pages, align);
+  return raise_frontier(span_pages, align, content);
 }
 
 uint32_t arena_alloc_spans(unsigned size_class, size_t *count, PageContent *content) {
@@ -283,19 +300,20 @@ bool arena_extend(uint32_t page, size_t new_pages, PageContent *content) {
   if (new_pages >= arena_pages_reserved() || block->moved) return false;
   lock_acquire(&arena.lock);
   size_t old_pages = block->pages, more = new_pages - old_pages;
-  uint32_t behind = page + block->pages;
-  RunState state = RUN_CLEAN;
+  const uint32_t behind = page + block->pages, free_behind = page_run_at(behind);
+  RunState state;
   bool ok;
-  if (behind == arena.frontier)
-    ok = raise_frontier((uint32_t)more, 1) != 0;
-  else
+  if (free_behind < more && behind + free_behind == arena.frontier) {
+    ok = raise_frontier((uint32_t)more, 1, content) != 0;
+  } else {
     ok = page_run_take_at(behind, (uint32_t)more, &state);
+    if (ok) *content = state == RUN_CLEAN ? PAGES_ZERO : PAGES_DIRTY;
+  }
   if (ok) {
     mark(behind, more, CLASS_LARGE_TAIL);
     count_used(more, 0);
     arena.large_pages += more;
     block->pages = (uint32_t)new_pages;
-    *content = state == RUN_CLEAN ? PAGES_ZERO : PAGES_DIRTY;
   }
   lock_release(&arena.lock);
   return ok;
@@ -344,19 +362,29 @@ bool arena_move(uint32_t from, uint32_t to) {
   return true;
 }
 
-void arena_free_large(uint32_t page) {
+bool arena_free_large(uint32_t page) {
   const uint32_t now_ms = (uint32_t)os_now_ms();
   LargeBlock *block = large_block_of(page);
-  size_t pages = block->pages;
-  bool moved = block->moved;
-  RunState state = moved ? unmove(page, pages) : RUN_DIRTY;
   lock_acquire(&arena.lock);
-  sub_relaxed(&arena.moved_blocks, moved);
+  if (class_at(page_address(page)) != CLASS_LARGE || block->lost || block->freed) {
+    lock_release(&arena.lock);
+    return false;
+  }
+  const size_t pages = block->pages;
+  RunState state = RUN_DIRTY;
+  if (block->moved) {
+    block->freed = true;
+    lock_release(&arena.lock);
+    state = unmove(page, pages);
+    lock_acquire(&arena.lock);
+    sub_relaxed(&arena.moved_blocks, 1);
+  }
   arena.large_pages -= pages;
   arena.large_count--;
   if (state == RUN_CLEAN) map_count_fresh(page, (uint32_t)pages);
   free_locked(page, pages, state, now_ms);
   lock_release(&arena.lock);
+  return true;
 }
 
 /* ------------------------------------------------------------------------------------ purging */

@@ -101,8 +101,8 @@ void arena_shrink(uint32_t page, size_t new_pages);
 /* Moves the pages of large block `from` to the start of the longer large block `to` by page table, and
  * frees `from`. False if the system cannot; then nothing changed. */
 bool arena_move(uint32_t from, uint32_t to);
-/* Frees a large block. */
-void arena_free_large(uint32_t page);
+/* Frees a large block; false if another thread did. */
+bool arena_free_large(uint32_t page);
 
 /* Purges dirty runs freed at least `age_ms` ago, oldest first, and in any case until no more than
  * `keep` bytes are dirty. Returns bytes given back. */

@@ -64,7 +64,7 @@ enum {
 
 /* The arena: reserve this much address space, or the largest half, quarter, ... that can be had. */
 #define ARENA_RESERVE_MAX ((size_t)1 << 40) /* page numbers fit 28 bits: see MiniHeap */
-#define ARENA_RESERVE_MIN (16 * MIB)
+#define ARENA_RESERVE_MIN (4 * MIB)
 
 /* Address space is made usable in steps of at least this, and of 1/16 of what is in use. */
 #define ARENA_COMMIT_STEP (2 * MIB)

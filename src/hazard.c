@@ -53,7 +53,9 @@ static Hazard *make_new(void) {
   return h;
 }
 
+/* Not in a signal handler that interrupted malloc: it allocates. */
 static NOINLINE Hazard *own_hazard(void) {
+  if (locks_held > 0) return NULL;
   Hazard *h = take_old();
   if (h == NULL) h = make_new();
   own = h;
@@ -85,7 +87,7 @@ static void publish(Hazard *h, uintptr_t start, uintptr_t end) {
 Published hazard_publish_at(uintptr_t frame, const void *buffer, size_t size) {
   Published p = {.hazard = NULL};
   Hazard *h = own != NULL ? own : own_hazard();
-  if (h == NULL || size == 0) return p; /* no memory for a record: as without libmesh's wrapper */
+  if (h == NULL || size == 0) return p; /* no record to be had: as without libmesh's wrapper */
   p = (Published){.hazard = h, .start = load_relaxed(&h->start), .end = load_relaxed(&h->end), .frame = h->frame};
   uintptr_t start = (uintptr_t)buffer, end = start + size;
   if (p.start != p.end && left_behind(h, frame)) p.start = p.end;

@@ -39,9 +39,15 @@ size_t mesh_usable_size(const void *p) {
   return c >= CLASS_FIRST && c < CLASS_END ? size_classes[c].size : large_usable_size(p);
 }
 
+/* Where there is no memory for a smaller block, the old one serves. */
 static void *realloc_by_copy(void *p, size_t old_size, size_t size) {
+  int saved = errno;
   void *q = thread_heap_malloc(size);
-  if (q == NULL) return NULL;
+  if (q == NULL) {
+    if (size > old_size) return NULL;
+    errno = saved;
+    return p;
+  }
   memcpy(q, p, min_size(old_size, size));
   thread_heap_free(p);
   return q;
@@ -65,8 +71,10 @@ static void *realloc_block(void *p, size_t size) {
     return realloc_by_copy(p, old_size, size);
   }
   if (c != CLASS_LARGE || p != page_address(page_of(p))) mesh_fatal("invalid realloc of", p);
-  if (size <= SMALL_MAX) return realloc_by_copy(p, large_usable_size(p), size);
-  return large_realloc(p, size);
+  size_t old_size = large_usable_size(p);
+  if (size <= SMALL_MAX && bytes_to_pages(size) != bytes_to_pages(old_size))
+    return realloc_by_copy(p, old_size, size);
+  return thread_heap_realloc_large(p, size);
 }
 
 void *mesh_realloc(void *p, size_t size) {

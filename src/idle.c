@@ -17,7 +17,7 @@ enum {
 static _Atomic uint64_t next_look; /* (~) os_now_ms */
 
 bool idle_due(void) {
-  if (!load_acquire(&init_done) || options.period_ms == 0) return false; /* acquire: init_slow's release */
+  if (!load_acquire(&init_done)) return false; /* acquire: init_slow's release */
   if (locks_held > 0) return false; /* in a handler that interrupted what holds locks, perhaps in the midst of a fork */
   return os_now_ms() >= load_relaxed(&next_look);
 }

@@ -42,7 +42,7 @@ static void purge_if_over(void) {
 }
 
 void large_free(void *p) {
-  arena_free_large(block_page(p));
+  if (!arena_free_large(block_page(p))) mesh_fatal("double free of", p);
   purge_if_over();
 }
 

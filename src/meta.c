@@ -42,6 +42,7 @@ static struct {
   size_t unpurged_low;                      /* (lock) ... and fewest of them since the last meta_purge */
   _Atomic bool unpurgeable;                 /* (~) the system would not, the last time */
   PurgedBlocks *purged;                     /* (lock) */
+  void *(*fallback)(size_t bytes);          /* (C) */
   _Atomic size_t resident;                  /* (~) bytes taken from the system and not given back */
 } meta = {
     .lock = LOCK_INIT(RANK_META),
@@ -64,13 +65,18 @@ static void *bump(Bump *b, size_t size) {
   return block;
 }
 
+/* What is left of the chunk before is lost. */
+static void add_chunk(char *chunk, size_t size) {
+  add_relaxed(&meta.resident, size);
+  meta.chunk = (Bump){chunk, chunk + size};
+}
+
 static void *bump_chunk(size_t size) {
   void *block = bump(&meta.chunk, size);
   if (block != NULL) return block;
   char *chunk = os_map(META_CHUNK);
   if (chunk == NULL) return NULL;
-  add_relaxed(&meta.resident, META_CHUNK);
-  meta.chunk = (Bump){chunk, chunk + META_CHUNK};
+  add_chunk(chunk, META_CHUNK);
   return bump(&meta.chunk, size);
 }
 
@@ -106,6 +112,18 @@ static void *take_purged(void) {
   return p->block[--p->count];
 }
 
+void meta_fall_back_on(void *(*pages)(size_t bytes)) { meta.fallback = pages; }
+
+static void *alloc_from_fallback(unsigned shift) {
+  char *chunk = meta.fallback != NULL ? meta.fallback(META_FIRST_CHUNK) : NULL;
+  if (chunk == NULL) return NULL;
+  lock_acquire(&meta.lock);
+  add_chunk(chunk, META_FIRST_CHUNK);
+  void *block = bump_locked((size_t)1 << shift);
+  lock_release(&meta.lock);
+  return block;
+}
+
 void *meta_alloc(size_t size) {
   unsigned shift = shift_for(size);
   check_debug(shift <= META_MAX_SHIFT);
@@ -114,7 +132,7 @@ void *meta_alloc(size_t size) {
   if (block == NULL && shift == PURGED_SHIFT) block = take_purged();
   if (block == NULL) block = bump_locked((size_t)1 << shift);
   lock_release(&meta.lock);
-  return block;
+  return block != NULL ? block : alloc_from_fallback(shift);
 }
 
 static void put_free(void *block, unsigned shift) {

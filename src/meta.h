@@ -9,6 +9,8 @@ enum { META_MIN_SHIFT = 4, META_MAX_SHIFT = 16 };
 
 /* `size` at most 1 << META_MAX_SHIFT. Contents undefined. NULL when the system has no memory. */
 void *meta_alloc(size_t size);
+/* Where the system has no memory, meta_alloc asks `pages` for whole ones, without its lock. They are never given back. */
+void meta_fall_back_on(void *(*pages)(size_t bytes));
 /* `size` as given to meta_alloc. */
 void meta_free(void *block, size_t size);
 /* Called now and then: gives back the pages of blocks that were free since the last time, or of all that are free. Some

@@ -7,6 +7,7 @@ enum {
   STEPS = 4,        /* longer ones share: four bins to a doubling */
   BINS = EXACT_BINS + STEPS * (32 - 6),
   BIN_SEARCH = 16,  /* runs looked at in a shared bin before a longer one is split */
+  ALIGNED_SEARCH = 64, /* ... and in all bins for one in which an aligned run happens to fit */
 };
 
 static struct {
@@ -173,6 +174,19 @@ static uint32_t find(uint32_t pages, RunState state) {
   return 0;
 }
 
+static uint32_t skip_of(uint32_t page, uint32_t align, uint32_t bias) { return (0u - (page + bias)) & (align - 1); }
+
+/* What was an aligned run once fits one again; any run fits one if it is longer by the alignment. */
+static uint32_t find_aligned(uint32_t pages, uint32_t align, uint32_t bias, RunState state) {
+  const unsigned end = bin_of(pages + align - 1);
+  unsigned looked = 0;
+  for (size_t b = bitmap_next(runs.occupied[state], end, bin_of(pages)); b < end && looked < ALIGNED_SEARCH;
+       b = bitmap_next(runs.occupied[state], end, b + 1))
+    for (uint32_t p = runs.head[state][b]; p != 0 && looked < ALIGNED_SEARCH; p = free_run_of(p)->next, looked++)
+      if (free_run_of(p)->pages >= (uint64_t)pages + skip_of(p, align, bias)) return p;
+  return find(pages + align - 1, state);
+}
+
 /* Takes `pages` pages that start `skip` pages into the free run at `page`; what is left over on either
  * side stays free, in its place by age. */
 static void carve(uint32_t page, uint32_t skip, uint32_t pages) {
@@ -198,11 +212,16 @@ static void carve(uint32_t page, uint32_t skip, uint32_t pages) {
 
 uint32_t page_run_take(uint32_t pages, uint32_t align, uint32_t bias, RunState state) {
   if (pages + align - 1 < pages) return 0;
-  uint32_t page = find(pages + align - 1, state);
+  uint32_t page = align == 1 ? find(pages, state) : find_aligned(pages, align, bias, state);
   if (page == 0) return 0;
-  uint32_t skip = (0u - (page + bias)) & (align - 1);
+  uint32_t skip = skip_of(page, align, bias);
   carve(page, skip, pages);
   return page + skip;
+}
+
+uint32_t page_run_before(uint32_t page) {
+  if (!is_free(page - 1) || free_run_of(page - 1)->state == RUN_BUSY) return 0;
+  return free_run_of(page - 1)->pages;
 }
 
 uint32_t page_run_at(uint32_t page) {

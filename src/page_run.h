@@ -22,6 +22,8 @@ uint32_t page_run_take(uint32_t pages, uint32_t align, uint32_t bias, RunState s
 bool page_run_take_at(uint32_t page, uint32_t pages, RunState *state);
 /* Pages of the free run, dirty or clean, that starts at `page`; 0 if none does. */
 uint32_t page_run_at(uint32_t page);
+/* Of the one that ends before `page`. */
+uint32_t page_run_before(uint32_t page);
 /* Takes the dirty run that has waited longest, or its first *pages pages if it is longer, marked RUN_BUSY; 0 if there is
  * none. Stores how many. */
 uint32_t page_run_take_oldest(uint32_t *pages);

@@ -44,6 +44,9 @@ void stats_read(HeapStats *s) {
   s->lock_waits += load_relaxed(&arena.lock.waits);
   lock_release(&arena.lock);
   s->active_bytes -= s->trimmed_bytes;
+  const size_t trimmed_free = min_size(s->free_bytes, s->trimmed_bytes);
+  s->free_bytes -= trimmed_free;
+  s->waste_bytes -= s->trimmed_bytes - trimmed_free;
   s->resident_bytes = s->active_bytes + s->dirty_bytes + s->metadata_bytes;
   s->maps = arena_mesh_maps();
   s->page_bytes = arena.page_size;

@@ -8,7 +8,7 @@
 typedef struct HeapStats {
   size_t live_bytes;     /* in objects the program holds, rounded up to their slots or pages */
   size_t cached_bytes;   /* in free slots that threads and the depot hold */
-  size_t free_bytes;     /* in free slots of spans */
+  size_t free_bytes;     /* in free slots of spans, without those on trimmed pages */
   size_t waste_bytes;    /* in the ends of spans, too short for a slot */
   size_t large_bytes;    /* the part of live_bytes in large blocks */
   size_t large_count;

@@ -207,7 +207,7 @@ static void give_up_caches(void) {
 static void *malloc_direct(unsigned c) {
   static _Atomic uint32_t serial;
   Rng rng;
-  rng_seed(&rng, add_relaxed(&serial, 1) ^ (uint64_t)os_now_ns());
+  rng_seed(&rng, add_relaxed(&serial, 1) ^ (options.seed != 0 ? options.seed : (uint64_t)os_now_ns()));
   void *p = NULL;
   if (init_once()) {
     if (global_heap_refill(c, &p, 1, 1, &rng) == 1) return p;
@@ -248,6 +248,13 @@ void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed) {
   if (p != NULL || size > PTRDIFF_MAX) return p;
   give_up_caches();
   return large_malloc(size, align, zeroed);
+}
+
+void *thread_heap_realloc_large(void *p, size_t size) {
+  void *q = large_realloc(p, size);
+  if (q != NULL || size > PTRDIFF_MAX) return q;
+  give_up_caches();
+  return large_realloc(p, size);
 }
 
 /* Gives half of the loaded slots back, the older ones. */

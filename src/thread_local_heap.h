@@ -28,8 +28,9 @@ extern _Thread_local ThreadLocalHeap *thread_heap __attribute__((tls_model("init
 void *thread_heap_malloc_slow(size_t size);
 void *thread_heap_malloc_class(unsigned c);
 void thread_heap_free_slow(void *p);
-/* As large_malloc, but gives up caches before it fails. */
+/* As large_malloc and large_realloc, but give up caches before they fail. */
 void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed);
+void *thread_heap_realloc_large(void *p, size_t size);
 
 /* Drains the calling thread's vectors that went unused since the last time, if that is long enough. */
 void thread_heap_shrink(uint64_t now_ms);

@@ -101,6 +101,16 @@ static size_t fill_and_free(size_t size) {
   bool refused = errno == ENOMEM;
   errno = 0;
   refused = refused && opaque(calloc(1000, size)) == NULL && errno == ENOMEM;
+  for (int i = 0; i < 1000 && list != NULL; i++) { /* less than it has, a block can always keep */
+    struct node *next = list->next;
+    node = realloc(list, sizeof *list + (size_t)i % 8);
+    if (node == NULL || node->next != next) {
+      fprintf(stderr, "realloc of %zu bytes to fewer: %p\n", size, (void *)node);
+      return 0;
+    }
+    list = node->next;
+    free(node);
+  }
   while (list) {
     node = list->next;
     free(list);
@@ -176,17 +186,49 @@ static void address_space_of_2_gib(void **state) {
   run_under_limit(RLIMIT_AS, "2147483648", large_sizes);
 }
 
+/* The smallest have bitmaps of their own, for which there is nothing left but what the heap itself has free. */
+static void data_of_128_mib(void **state) {
+  (void)state;
+  static const char *const sizes[] = {"1000", "16", "1000", "24", "48", NULL};
+  run_under_limit(RLIMIT_DATA, "134217728", sizes);
+}
+
+/* What caches hold is given up for a block that grows. */
+static void caches_are_given_up_for_realloc(void **state) {
+  (void)state;
+  static const char *const sizes[] = {"grow", NULL};
+  run_under_limit(RLIMIT_AS, "230000000", sizes);
+}
+
+static int grow(void) {
+  enum { SIZE = 100, LARGE = 60000000 };
+  void *large = malloc(100000);
+  struct node *list = NULL, *node;
+  while ((node = malloc(SIZE)) != NULL) {
+    node->next = list;
+    list = node;
+  }
+  while (list) {
+    node = list->next;
+    free(list);
+    list = node;
+  }
+  return opaque(realloc(large, LARGE)) == NULL;
+}
+
 static void data_of_256_mib(void **state) {
   (void)state;
   run_under_limit(RLIMIT_DATA, "268435456", all_sizes);
 }
 
 int main(int argc, char **argv) {
+  if (argc > 2 && strcmp(argv[2], "grow") == 0) return grow();
   if (argc > 1) return exhaust(strtoul(argv[1], NULL, 10), argc - 2, argv + 2);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(absurd_sizes_give_enomem), cmocka_unit_test(products_that_overflow_give_enomem),
       cmocka_unit_test(address_space_of_128_mib), cmocka_unit_test(address_space_of_512_mib),
       cmocka_unit_test(address_space_of_2_gib),   cmocka_unit_test(data_of_256_mib),
+      cmocka_unit_test(data_of_128_mib),          cmocka_unit_test(caches_are_given_up_for_realloc),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

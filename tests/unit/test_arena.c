@@ -83,6 +83,59 @@ TEST(runs_are_aligned_as_asked) {
   arena_assert_state();
 }
 
+/* Blocks of one alignment come and go, and each finds the place of another. */
+TEST(aligned_runs_are_used_again) {
+  enum { BLOCKS = 32, ALIGN = 16, ROUNDS = 20 };
+  uint32_t page[BLOCKS], end = 0;
+  Rng rng;
+  rng_seed(&rng, 1);
+  for (size_t i = 0; i < BLOCKS; i++) page[i] = alloc_large(ALIGN, ALIGN);
+  end = arena.frontier;
+  for (size_t round = 0; round < ROUNDS * BLOCKS; round++) {
+    size_t i = rng_below(&rng, BLOCKS);
+    arena_free_large(page[i]);
+    page[i] = alloc_large(ALIGN, ALIGN);
+  }
+  assert_int_equal(arena.frontier, end);
+  for (size_t i = 0; i < BLOCKS; i++) arena_free_large(page[i]);
+  arena_assert_state();
+}
+
+/* What is free at the end and too short is taken with what comes behind it. */
+TEST(the_last_run_grows_with_the_arena) {
+  const uint32_t half = arena.frontier; /* longer than any free run */
+  PageContent content;
+  uint32_t page = alloc_large(half, 1);
+  for (int clean = 0; clean < 2; clean++) {
+    fill(page, 4);
+    arena_free_large(page);
+    if (clean) purge_all();
+    uint32_t longer = arena_alloc(2 * half + 7 + (uint32_t)clean, 1, CLASS_LARGE, CLASS_LARGE_TAIL, &content);
+    assert_true(longer <= page);
+    assert_int_equal(content, clean ? PAGES_ZERO : PAGES_DIRTY);
+    page = longer;
+    arena_assert_state();
+  }
+  uint32_t behind = alloc_large(3, 1);
+  arena_free_large(behind);
+  assert_true(arena_extend(page, 2 * half + 20, &content));
+  arena_assert_state();
+  arena_free_large(page);
+}
+
+/* A gap for the sake of alignment, in a dirty run and beside what was never used. */
+TEST(a_gap_at_the_end_stays_free) {
+  PageContent content;
+  uint32_t page = alloc_large(arena.frontier, 1), last = alloc_large(5, 1);
+  fill(last, 5);
+  arena_free_large(last);
+  uint32_t aligned = arena_alloc(7, 1024, CLASS_LARGE, CLASS_LARGE_TAIL, &content);
+  assert_int_equal((uintptr_t)page_address(aligned) % pages_to_bytes(1024), 0);
+  arena_assert_state();
+  arena_free_large(page);
+  arena_free_large(aligned);
+}
+
 TEST(dirty_pages_are_used_before_clean_ones) {
   uint32_t a = alloc_large(4, 1), between = alloc_large(1, 1), b = alloc_large(4, 1), end = alloc_large(1, 1);
   PageContent content;
@@ -288,6 +341,9 @@ int main(void) {
       ARENA_TEST(the_class_map_tells_heads_and_tails),
       ARENA_TEST(a_span_has_its_class_on_every_page),
       ARENA_TEST(runs_are_aligned_as_asked),
+      ARENA_TEST(aligned_runs_are_used_again),
+      ARENA_TEST(the_last_run_grows_with_the_arena),
+      ARENA_TEST(a_gap_at_the_end_stays_free),
       ARENA_TEST(dirty_pages_are_used_before_clean_ones),
       ARENA_TEST(dirty_and_clean_neighbours_serve_a_long_run_before_the_system_does),
       ARENA_TEST(the_frontier_is_the_end),
