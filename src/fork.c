@@ -10,6 +10,7 @@
 #include "mesh_pass.h"
 #include "mesh_renewal.h"
 #include "meta.h"
+#include "options.h"
 #include "os.h"
 #include "page_run.h"
 #include "segv.h"
@@ -63,7 +64,7 @@ void fork_child(void) {
   page_runs_fork_child();
   for (unsigned i = LOCK_COUNT; i-- > 0 && locked;) lock_reset(lock_table(i));
   lock_count(-1u);
-  background_start();
+  if (options.background) options.background = false; /* without a thread of ours, meshing is the program's */
 }
 
 /* A signal handler may fork between the handlers of the fork that it interrupted. */
@@ -84,10 +85,16 @@ static void after_in_parent(void) {
   if (streams) os_streams_unlock();
 }
 
+/* A thread can be made again where libc knows of the fork: elsewhere its locks may be those of threads that are gone. */
 static void after_in_child(void) {
   if (--depth > 0) return;
   if (streams) os_streams_reset();
-  if (prepared) fork_child();
+  if (!prepared) return;
+  const bool background = options.background;
+  fork_child();
+  if (!background) return;
+  options.background = true;
+  background_start();
 }
 
 void fork_handlers_install(void) {

@@ -4,12 +4,15 @@
 #include <stdio.h>
 
 #include "barrier.h"
+#include "global_heap.h"
 #include "init.h"
 #include "mesh_pass.h"
 #include "options.h"
 #include "os.h"
 #include "stats.h"
 #include "thread_local_heap.h"
+
+#define LAST_LOOK_NS 1000000
 
 __attribute__((format(printf, 1, 2))) static void line(const char *format, ...) {
   char text[256];
@@ -50,5 +53,8 @@ static NOINLINE void report(void) { /* not beside what every program runs */
 __attribute__((destructor)) static void at_exit(void) {
   /* A last look at what was freed: misuse is seen when slots are drained. */
   thread_heap_flush();
+  const uint64_t begin = os_now_ns();
+  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++)
+    while (depot_drain_some(c, 1) && os_now_ns() - begin < LAST_LOOK_NS) continue;
   if (options.stats && load_acquire(&init_done)) report(); /* acquire: init_slow's release */
 }
