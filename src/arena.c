@@ -15,8 +15,11 @@ static size_t map_bytes(size_t pages) { return pages << (arena.page_shift - MAP_
 static size_t table_bytes(size_t pages) { return pages * sizeof(MiniHeap); }
 
 size_t arena_metadata_bytes(void) {
-  return round_up(map_bytes(arena.frontier), arena.page_size) +
-         round_up(table_bytes(arena.frontier), arena.page_size);
+  lock_acquire(&arena.lock);
+  const size_t map = round_up(map_bytes(arena.frontier), arena.page_size);
+  const size_t table = round_up(table_bytes(arena.frontier), arena.page_size);
+  lock_release(&arena.lock);
+  return os_resident((void *)arena.class_map, map) + os_resident((char *)arena.base - table, table);
 }
 
 /* ------------------------------------------------------------------------------ reservation */

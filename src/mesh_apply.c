@@ -141,7 +141,7 @@ static bool settle_join(ClassHeap *h, const Join *join, uint32_t span_pages) {
   uint32_t rest = join->from;
   if (frame_is_current(miniheap_of(join->into)->frame)) {
     bin_remove(h, from);
-    span_untrim(h, from);
+    if (from->frame == miniheap_of(join->into)->frame) span_untrim(h, from);
     rest = mesh_group_merge(join->into, join->from);
     rebin(h, join->into, miniheap_of(join->into));
     mesh_group_assert_state(join->into);

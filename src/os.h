@@ -27,6 +27,8 @@ bool os_commit(void *addr, size_t size);
 bool os_purge(void *addr, size_t size);
 /* Faults pages in ahead of their use; false where the kernel cannot (before Linux 5.14). */
 bool os_populate(void *addr, size_t size);
+/* Bytes of private memory that have pages; all where the system does not tell. */
+size_t os_resident(void *addr, size_t size);
 /* Puts fresh zeroed private memory in the place of whatever is mapped there. */
 bool os_map_fresh(void *addr, size_t size);
 /* Moves the pages at `from` to `to`, where they are followed by fresh ones up to `to_size`, all one

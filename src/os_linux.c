@@ -95,6 +95,17 @@ bool os_populate(void *addr, size_t size) {
   return advise(addr, size, MADV_POPULATE_WRITE);
 }
 
+size_t os_resident(void *addr, size_t size) {
+  unsigned char there[1024];
+  size_t pages = 0, all = size / os_page_size();
+  for (size_t from = 0; from < all; from += sizeof there) {
+    const size_t count = min_size(all - from, sizeof there);
+    if (raw_syscall(SYS_mincore, (char *)addr + from * os_page_size(), count * os_page_size(), there) != 0) return size;
+    for (size_t i = 0; i < count; i++) pages += there[i] & 1;
+  }
+  return pages * os_page_size();
+}
+
 /* As what os_reserve and os_commit made, so that the kernel makes one mapping of both: it does not join memory
  * that is reserved for with memory that is not. */
 bool os_map_fresh(void *addr, size_t size) {

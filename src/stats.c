@@ -40,9 +40,9 @@ void stats_read(HeapStats *s) {
   s->active_bytes += s->large_bytes;
   s->dirty_bytes = pages_to_bytes(load_relaxed(&arena.dirty_pages));
   s->mapped_bytes = pages_to_bytes(arena.committed);
-  s->metadata_bytes = arena_metadata_bytes() + meta_resident();
   s->lock_waits += load_relaxed(&arena.lock.waits);
   lock_release(&arena.lock);
+  s->metadata_bytes = arena_metadata_bytes() + meta_resident();
   s->active_bytes -= s->trimmed_bytes;
   const size_t trimmed_free = min_size(s->free_bytes, s->trimmed_bytes);
   s->free_bytes -= trimmed_free;
