@@ -89,9 +89,9 @@ enum {
 /* ... but always as much as this, bytes. */
 #define DEPOT_KEEP_MIN (256 * KIB)
 
-/* A large block that grows is moved by moving its pages (mremap) from this size on; below it
- * copying is cheaper than splitting a kernel mapping. */
-#define MOVE_PAGES_MIN (256 * KIB)
+/* A large block that grows is moved by moving its pages (mremap) from this size on; below it copying is cheaper than
+ * splitting a kernel mapping, and pages that were moved serve no other block. */
+#define MOVE_PAGES_MIN (2 * MIB)
 /* ... while there are fewer such blocks than this: each costs two kernel mappings. */
 #define MOVED_BLOCKS_MAX 1024
 

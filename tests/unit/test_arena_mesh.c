@@ -141,7 +141,7 @@ TEST(mappings_are_counted_over_many_forks) { assert_child_passes(fork_often, NUL
 /* Large blocks that move leave holes that are mapped anew, and in a child the kernel joins none of it. */
 static void move_blocks(void *unused) {
   (void)unused;
-  enum { BLOCKS = 48, STEP = 1 << 20 };
+  enum { BLOCKS = 48, STEP = MOVE_PAGES_MIN };
   char *block[BLOCKS];
   for (size_t i = 0; i < BLOCKS; i++) memset(block[i] = mesh_malloc(STEP), (int)i, STEP);
   const pid_t child = fork();
