@@ -107,7 +107,10 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
   pid_t *child_tid = va_arg(list, pid_t *);
   va_end(list);
   if (!(flags & CLONE_VM) && !possible()) return -1;
-  if ((flags & CLONE_VM) && !(flags & CLONE_VFORK)) fork_not_alone();
+  if ((flags & CLONE_VM) && !(flags & CLONE_VFORK)) {
+    real_find_all();
+    fork_not_alone();
+  }
   if (flags & CLONE_CHILD_CLEARTID) pin_for_good(child_tid, sizeof *child_tid);
   if ((flags & CLONE_VM) || !fork_prepare())
     return REAL(clone)(function, stack, flags, argument, parent_tid, tls, child_tid);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <threads.h>
 #include <ucontext.h>
 
 #include "arena_mesh.h"
@@ -272,12 +273,18 @@ static void *start_blocked(void *start) {
 
 /* A thread begins with its maker's mask. */
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *a, void *(*function)(void *), void *argument) {
+  real_find_all();
   ThreadStart *start = segv_blocked ? malloc(sizeof *start) : NULL;
   if (start == NULL) return REAL(pthread_create)(thread, a, function, argument);
   *start = (ThreadStart){.function = function, .argument = argument};
   int error = REAL(pthread_create)(thread, a, start_blocked, start);
   if (error != 0) free(start);
   return error;
+}
+
+EXPORT int thrd_create(thrd_t *thread, thrd_start_t function, void *argument) {
+  real_find_all();
+  return REAL(thrd_create)(thread, function, argument);
 }
 
 /* A program begins with the mask of the one that it replaced. */
