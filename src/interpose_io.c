@@ -5,7 +5,6 @@
  *
  * One line a function: its type, name, parameters, arguments, and the buffer with its size. The names with
  * _chk are what programs call that were built with _FORTIFY_SOURCE. */
-#include <aio.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -16,6 +15,7 @@
 #include <sched.h>
 #include <scsi/sg.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -284,7 +284,6 @@ PUBLISH1(int, sched_getaffinity, (pid_t pid, size_t n, cpu_set_t *b), (pid, n, b
 PUBLISH1(int, getitimer, (__itimer_which_t which, struct itimerval *b), (which, b), b, sizeof *b)
 PUBLISH1(int, setitimer, (__itimer_which_t which, const struct itimerval *new, struct itimerval *b), (which, new, b), b,
          sizeof *b)
-PUBLISH1(int, timer_create, (clockid_t clock, struct sigevent *e, timer_t *b), (clock, e, b), b, sizeof *b)
 PUBLISH1(int, timer_gettime, (timer_t t, struct itimerspec *b), (t, b), b, sizeof *b)
 PUBLISH1(int, timer_settime, (timer_t t, int flags, const struct itimerspec *new, struct itimerspec *b),
          (t, flags, new, b), b, sizeof *b)
@@ -402,8 +401,19 @@ PUBLISH_ALL(char *, realpath, (const char *path, char *b), (path, b))
 PUBLISH_ALL(char *, __realpath_chk, (const char *path, char *b, size_t room), (path, b, room))
 PUBLISH_ALL(char *, canonicalize_file_name, (const char *path), (path))
 
+/* It stores the child's number with all signals blocked. */
+PUBLISH1(int, posix_spawn,
+         (pid_t *b, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *a,
+          char *const arguments[], char *const environment[]),
+         (b, path, actions, a, arguments, environment), b, sizeof *b)
+PUBLISH1(int, posix_spawnp,
+         (pid_t *b, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *a,
+          char *const arguments[], char *const environment[]),
+         (b, file, actions, a, arguments, environment), b, sizeof *b)
+PUBLISH_ALL(FILE *, popen, (const char *command, const char *mode), (command, mode))
+
 /* A stream's buffer that the program chose, and the one byte that a stream without has in itself, are read
- * into by calls that nobody can wrap; asynchronous reads go on after the call. */
+ * into by calls that nobody can wrap. */
 #define PIN_IF_WANTED(b, n) \
   (hazard_concerns((uintptr_t)(b)) ? (void)pin_for_good((const void *)(b), (n)) : (void)0)
 
@@ -417,25 +427,3 @@ EXPORT int setvbuf(FILE *f, char *b, int mode, size_t n) {
 
 EXPORT void setbuffer(FILE *f, char *b, size_t n) { setvbuf(f, b, b != NULL ? _IOFBF : _IONBF, n); }
 EXPORT void setbuf(FILE *f, char *b) { setbuffer(f, b, BUFSIZ); }
-
-EXPORT int aio_read(struct aiocb *a) {
-  PIN_IF_WANTED((const void *)a->aio_buf, a->aio_nbytes);
-  return REAL(aio_read)(a);
-}
-
-EXPORT int aio_read64(struct aiocb64 *a) {
-  PIN_IF_WANTED((const void *)a->aio_buf, a->aio_nbytes);
-  return REAL(aio_read64)(a);
-}
-
-EXPORT int lio_listio(int mode, struct aiocb *const a[], int count, struct sigevent *e) {
-  for (int i = 0; i < count; i++)
-    if (a[i] != NULL) PIN_IF_WANTED((const void *)a[i]->aio_buf, a[i]->aio_nbytes);
-  return REAL(lio_listio)(mode, a, count, e);
-}
-
-EXPORT int lio_listio64(int mode, struct aiocb64 *const a[], int count, struct sigevent *e) {
-  for (int i = 0; i < count; i++)
-    if (a[i] != NULL) PIN_IF_WANTED((const void *)a[i]->aio_buf, a[i]->aio_nbytes);
-  return REAL(lio_listio64)(mode, a, count, e);
-}

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
+#include <linux/openat2.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include "fork.h"
 #include "hazard.h"
 #include "interpose.h"
+#include "interpose_late.h"
 #include "interpose_signal.h"
 #include "pin.h"
 
@@ -183,10 +185,20 @@ static Hold hold_by_call(long number, uintptr_t *a, struct clone_args *copy) {
   return h;
 }
 
-/* Where the kernel stores when the call is long over: a thread's number at its end, what a ring's reads
- * bring. */
-static void pin_later_stores(long number, const uintptr_t *a) {
+static bool opens_direct(long number, const uintptr_t *a) {
+#ifdef SYS_open
+  if (number == SYS_open) return a[1] & O_DIRECT;
+#endif
+  if (number == SYS_openat) return a[2] & O_DIRECT;
+  if (number == SYS_openat2) return a[2] != 0 && (((const struct open_how *)a[2])->flags & O_DIRECT);
+  return number == SYS_fcntl && a[1] == F_SETFL && (a[2] & O_DIRECT);
+}
+
+/* Where the kernel or a device stores when the call is long over: a thread's number at its end, what reads bring. */
+static void expect_later_stores(long number, const uintptr_t *a) {
   const struct iovec *buffers = (const struct iovec *)a[2];
+  if (number == SYS_io_uring_setup || number == SYS_io_uring_enter || number == SYS_io_setup) expect_late_stores();
+  if (opens_direct(number, a)) expect_direct_io();
   if (number == SYS_set_tid_address || number == SYS_rseq || number == SYS_set_robust_list)
     pin_for_good((void *)a[0], 64);
   if (number == SYS_clone && (a[0] & CLONE_CHILD_CLEARTID))
@@ -205,7 +217,7 @@ EXPORT long syscall(long number, ...) {
   if (makes_process(number, a) && !possible()) return -1;
   uint64_t mask;
   open_mask_of_call(number, a, &mask);
-  pin_later_stores(number, a);
+  expect_later_stores(number, a);
   bool forks = makes_process(number, a) && fork_prepare();
   struct clone_args clone3;
   Hold held = {{-1, -1}};
