@@ -149,11 +149,13 @@ void barrier_move_fd(int fd) {
   if (fd == barrier_fd()) store_relaxed(&barrier.uffd, os_fd_move(fd));
 }
 
-void barrier_fork_child(void) {
+void barrier_drop(void) {
   if (barrier_fd() >= 0 && os_uffd_is_open(barrier_fd())) os_close(barrier_fd());
   store_relaxed(&barrier.uffd, -1);
   store_relaxed(&barrier.registered, 0);
 }
+
+void barrier_fork_child(void) { barrier_drop(); }
 
 /* --------------------------------------------------------------------------------- the ranges */
 

@@ -60,6 +60,8 @@ int barrier_fd(void);
 void barrier_move_fd(int fd);
 /* Before and after what is done for a fork: its locks are held, so mappings that it sets apart are not counted. */
 void barrier_fork(bool under_way);
+/* All locks held: gives the descriptor up, until the next batch. */
+void barrier_drop(void);
 /* In the child of a fork: the descriptor is for the parent's memory. */
 void barrier_fork_child(void);
 

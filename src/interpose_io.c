@@ -24,7 +24,6 @@
 #include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/quota.h>
 #include <sys/random.h>
@@ -345,19 +344,6 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
   Published p = hazard_publish(argument, MUCH);
   if (ioctl_goes_further(request)) hazard_add(&p, (void *)arena.base, load_relaxed(&arena.limit));
   int result = REAL(ioctl)(fd, request, argument);
-  hazard_clear(p);
-  return result;
-}
-
-EXPORT int prctl(int option, ...) {
-  unsigned long a[4];
-  va_list list;
-  va_start(list, option);
-  for (int i = 0; i < 4; i++) a[i] = va_arg(list, unsigned long);
-  va_end(list);
-  Published p = hazard_publish((void *)a[0], MUCH);
-  hazard_add(&p, (void *)a[1], MUCH);
-  int result = REAL(prctl)(option, a[0], a[1], a[2], a[3]);
   hazard_clear(p);
   return result;
 }

@@ -1,16 +1,18 @@
 /* Wrappers around what meshing would otherwise show through: ways to make a process that run no fork
- * handlers, and futexes in heap memory. */
+ * handlers, futexes in heap memory, and filters of system calls. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -19,6 +21,7 @@
 #include "hazard.h"
 #include "interpose.h"
 #include "interpose_late.h"
+#include "interpose_memory.h"
 #include "interpose_signal.h"
 #include "pin.h"
 
@@ -207,6 +210,33 @@ static void expect_later_stores(long number, const uintptr_t *a) {
     for (uintptr_t i = 0; i < a[3]; i++) pin_for_good(buffers[i].iov_base, buffers[i].iov_len);
 }
 
+/* A filter is asked for that may end the process later; not that a program only tries what the kernel knows. */
+static bool is_filter(int option, unsigned long mode, unsigned long filter) {
+  return option == PR_SET_SECCOMP && (mode == SECCOMP_MODE_STRICT || (mode == SECCOMP_MODE_FILTER && filter != 0));
+}
+
+static bool is_filter_call(long number, const uintptr_t *a) {
+  if (number == SYS_prctl) return is_filter((int)a[0], a[1], a[2]);
+  return number == SYS_seccomp &&
+         (a[0] == SECCOMP_SET_MODE_STRICT || (a[0] == SECCOMP_SET_MODE_FILTER && a[2] != 0));
+}
+
+EXPORT int prctl(int option, ...) {
+  unsigned long a[4];
+  va_list list;
+  va_start(list, option);
+  for (int i = 0; i < 4; i++) a[i] = va_arg(list, unsigned long);
+  va_end(list);
+  const bool filters = is_filter(option, a[0], a[1]) && !meshing_stopped(STOP_FILTERED);
+  if (filters && !meshing_stop(STOP_FILTERED)) return -1;
+  Published p = hazard_publish((void *)a[0], SYSCALL_STORES_MAX);
+  hazard_add(&p, (void *)a[1], SYSCALL_STORES_MAX);
+  int result = REAL(prctl)(option, a[0], a[1], a[2], a[3]);
+  hazard_clear(p);
+  if (filters && result < 0) meshing_go_on(STOP_FILTERED);
+  return result;
+}
+
 EXPORT long syscall(long number, ...) {
   uintptr_t a[6];
   va_list list;
@@ -215,6 +245,8 @@ EXPORT long syscall(long number, ...) {
   va_end(list);
   if (number == SYS_futex) a[1] = (uintptr_t)private_futex(a[0], a[4], (long)a[1]);
   if (makes_process(number, a) && !possible()) return -1;
+  const bool filters = is_filter_call(number, a) && !meshing_stopped(STOP_FILTERED);
+  if (filters && !meshing_stop(STOP_FILTERED)) return -1;
   uint64_t mask;
   open_mask_of_call(number, a, &mask);
   expect_later_stores(number, a);
@@ -227,6 +259,7 @@ EXPORT long syscall(long number, ...) {
     for (int i = 0; i < 6; i++) hazard_add(&p, (void *)a[i], SYSCALL_STORES_MAX);
   long result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
   hazard_clear(p);
+  if (filters && result < 0) meshing_go_on(STOP_FILTERED);
   part(forks, result == 0);
   wait_for_child(held, result == 0);
   return result;
