@@ -9,7 +9,7 @@
 static void *_Atomic real_functions[REAL_COUNT]; /* (~) NULL: not looked up yet; racing threads find the same */
 
 #define REAL_STRING(name) #name "\0"
-static const char names[] = REAL_NAMES(REAL_STRING);
+static char names[] = REAL_NAMES(REAL_STRING); /* not const: it would take room in the mapping in front */
 
 static void *look_up(unsigned function, const char *name) {
   void *f = dlsym(RTLD_NEXT, name);

@@ -9,7 +9,11 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /* Another name of libc's for a function that is wrapped. */
+#if __has_attribute(copy)
+#define ALSO(name, of) EXPORT extern __typeof__(of) name __attribute__((alias(#of), copy(of)))
+#else
 #define ALSO(name, of) EXPORT extern __typeof__(of) name __attribute__((alias(#of)))
+#endif
 
 #define REAL_NUMBER(name) REAL_##name,
 enum { REAL_NAMES(REAL_NUMBER) REAL_COUNT };

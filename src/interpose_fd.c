@@ -83,3 +83,7 @@ EXPORT int dup3(int old, int new, int flags) {
 
 HIDING_FCNTL(fcntl)
 HIDING_FCNTL(fcntl64)
+
+ALSO(__close, close);
+ALSO(__dup2, dup2);
+ALSO(__fcntl, fcntl);

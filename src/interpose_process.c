@@ -23,6 +23,7 @@
 #include "interpose_late.h"
 #include "interpose_memory.h"
 #include "interpose_signal.h"
+#include "os.h"
 #include "pin.h"
 
 /* ------------------------------------------------------------------------------ new processes */
@@ -83,6 +84,8 @@ EXPORT pid_t _Fork(void) {
 /* Prepared by the handlers, which cannot refuse. */
 EXPORT pid_t fork(void) { return possible() ? REAL(fork)() : -1; }
 
+ALSO(__fork, fork);
+
 /* What pthread_atfork is. */
 EXPORT int __register_atfork(void (*before)(void), void (*parent)(void), void (*child)(void), void *library);
 EXPORT int __register_atfork(void (*before)(void), void (*parent)(void), void (*child)(void), void *library) {
@@ -127,6 +130,8 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
   return pid;
 }
 
+ALSO(__clone, clone);
+
 /* ------------------------------------------------------------------------------------- futexes */
 
 /* A futex that is not private is known to the kernel by what its page is mapped to, which meshing
@@ -168,6 +173,25 @@ enum { CHILD_TID_ARGUMENT = 4 };
 /* Small objects are all that meshes, and none is longer. */
 enum { SYSCALL_STORES_MAX = 4096 };
 
+/* What its arguments point to points on, to where the kernel stores. */
+static bool points_on(long number) {
+  static const long numbers[] = {
+      SYS_readv,  SYS_preadv, SYS_preadv2, SYS_recvmsg,         SYS_recvmmsg,         SYS_vmsplice, SYS_ioctl,
+      SYS_ptrace, SYS_bpf,    SYS_clone3,  SYS_process_vm_readv, SYS_process_vm_writev,
+  };
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    if (number == numbers[i]) return true;
+  return false;
+}
+
+static Published publish_call(long number, const uintptr_t *a) {
+  Published p = {.hazard = NULL};
+  if (only_reads(number, a)) return p;
+  if (points_on(number)) return hazard_publish((void *)arena.base, load_relaxed(&arena.limit));
+  for (int i = 0; i < 6; i++) hazard_add(&p, (void *)a[i], SYSCALL_STORES_MAX);
+  return p;
+}
+
 /* `copy` is what a clone3 gets in the place of its arguments, if they change. */
 static Hold hold_by_call(long number, uintptr_t *a, struct clone_args *copy) {
   uint64_t flags = 0;
@@ -193,7 +217,8 @@ static bool opens_direct(long number, const uintptr_t *a) {
   if (number == SYS_open) return a[1] & O_DIRECT;
 #endif
   if (number == SYS_openat) return a[2] & O_DIRECT;
-  if (number == SYS_openat2) return a[2] != 0 && (((const struct open_how *)a[2])->flags & O_DIRECT);
+  const struct open_how *how = (const struct open_how *)a[2];
+  if (number == SYS_openat2) return os_readable(how, sizeof *how) && (how->flags & O_DIRECT);
   return number == SYS_fcntl && a[1] == F_SETFL && (a[2] & O_DIRECT);
 }
 
@@ -207,7 +232,8 @@ static void expect_later_stores(long number, const uintptr_t *a) {
   if (number == SYS_clone && (a[0] & CLONE_CHILD_CLEARTID))
     pin_for_good((void *)a[CHILD_TID_ARGUMENT], sizeof(pid_t));
   if (number == SYS_io_uring_register && a[1] == IORING_REGISTER_BUFFERS)
-    for (uintptr_t i = 0; i < a[3]; i++) pin_for_good(buffers[i].iov_base, buffers[i].iov_len);
+    for (uintptr_t i = 0; i < a[3] && os_readable(buffers + i, sizeof *buffers); i++)
+      pin_for_good(buffers[i].iov_base, buffers[i].iov_len);
 }
 
 /* A filter is asked for that may end the process later; not that a program only tries what the kernel knows. */
@@ -254,9 +280,7 @@ EXPORT long syscall(long number, ...) {
   struct clone_args clone3;
   Hold held = {{-1, -1}};
   if (forks) held = hold_by_call(number, a, &clone3);
-  Published p = {.hazard = NULL};
-  if (!only_reads(number, a))
-    for (int i = 0; i < 6; i++) hazard_add(&p, (void *)a[i], SYSCALL_STORES_MAX);
+  Published p = publish_call(number, a);
   long result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
   hazard_clear(p);
   if (filters && result < 0) meshing_go_on(STOP_FILTERED);
