@@ -11,14 +11,16 @@
 #include <stdarg.h>
 #include <time.h>
 
+#include "arena_mesh.h"
 #include "barrier.h"
 #include "class_heap.h"
 #include "hazard.h"
 #include "interpose.h"
 
-/* The batch under way was begun without it. Whoever interrupted one cannot wait. */
+/* The batch under way was begun without it. Whoever interrupted one cannot wait, nor can a child that got the lock as it
+ * was. */
 static void wait_for_batch(void) {
-  if (locks_held > 0) return;
+  if (locks_held > 0 || arena_mesh_in_unprepared_child()) return;
   lock_acquire(mesh_lock());
   lock_release(mesh_lock());
 }

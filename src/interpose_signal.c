@@ -90,7 +90,8 @@ EXPORT int sigaction(int signal, const struct sigaction *new, struct sigaction *
   bool blocked = valid && handler_blocks(signal), blocks = false;
   if (new != NULL) {
     open_to_segv = *new;
-    blocks = sigismember(&new->sa_mask, SIGSEGV) == 1 && open_mask(&new->sa_mask, &open_to_segv.sa_mask) != &new->sa_mask;
+    const bool named = sigismember(&new->sa_mask, SIGSEGV) == 1;
+    blocks = named && open_mask(&new->sa_mask, &open_to_segv.sa_mask) != &new->sa_mask;
     new = &open_to_segv;
   }
   Published p = hazard_publish(old, sizeof *old);

@@ -263,7 +263,8 @@ static bool sets_readable(int count, const fd_set *r, const fd_set *w, const fd_
 
 static int select_unpublished(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
   bool valid = t == NULL || (t->tv_sec >= 0 && t->tv_usec >= 0 && t->tv_usec < 1000000);
-  if (!valid || count > FD_SETSIZE || !idle_due() || !sets_readable(count, r, w, e)) return REAL(select)(count, r, w, e, t);
+  if (!valid || count > FD_SETSIZE || !idle_due() || !sets_readable(count, r, w, e))
+    return REAL(select)(count, r, w, e, t);
   uint64_t ns = NO_TIMEOUT, begin = os_now_ns();
   if (t != NULL && t->tv_sec < INT32_MAX) ns = (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_usec * 1000u;
   if (ns == 0) return REAL(select)(count, r, w, e, t);
