@@ -462,7 +462,7 @@ static bool readable_word(const char *word) {
 
 bool os_readable(const void *addr, size_t size) {
   const char *first = addr;
-  return readable_word(first) && readable_word(first + size - sizeof(uint64_t));
+  return addr != NULL && readable_word(first) && readable_word(first + size - sizeof(uint64_t));
 }
 
 int os_process(void) { return (int)raw_syscall(SYS_getpid); }
