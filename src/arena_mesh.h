@@ -20,7 +20,8 @@ typedef struct MeshMove {
 
 /* Why there may be no meshing. Bits: there may be some when no reason is left. */
 enum {
-  FORBIDDEN_ALL_LOCKED = 1 /* mlockall; a child of fork does not inherit it */
+  FORBIDDEN_ALL_LOCKED = 1, /* mlockall; a child of fork does not inherit it */
+  FORBIDDEN_FILTERED = 2    /* a seccomp filter may end the process for the system calls that meshing makes */
 };
 /* Forbids it for a reason, and allows it as far as that goes. It is not ended by this where it is under way. The former
  * is true if the reason is new. Any thread. */

@@ -5,10 +5,13 @@
 #include "os.h"
 #include "segv.h"
 
+enum { SECTOR = 512 }; /* the least that a device stores */
+
 static struct {
   BarrierKind kind; /* (mesh lock) */
   _Atomic int uffd; /* (~, changed under the mesh lock) stays open: closing the last descriptor walks all mappings */
   _Atomic size_t registered; /* (~, changed under the mesh lock) bytes from the arena's base */
+  _Atomic bool late_stores, direct_io; /* (~) are to be expected */
   _Atomic bool torn;         /* (~) of what follows, some may be registered: it failed halfway */
   char *woken_from, *woken_to; /* (mesh lock) what this batch is to wake */
   uint64_t signals; /* (mesh lock) the mask to restore */
@@ -86,8 +89,14 @@ bool barrier_choose(void) {
 /* Streams read into buffers of as many bytes as a block of the file has, 1024 for /proc and terminals and 4096
  * for most others; stacks are longer. */
 bool barrier_allows(size_t object_size) {
-  return !needs_hazards(barrier.kind) || (object_size < 4096 && object_size != 1024);
+  if (load_relaxed(&barrier.direct_io) && object_size >= SECTOR) return false;
+  if (!needs_hazards(barrier.kind)) return true;
+  return !load_relaxed(&barrier.late_stores) && object_size < 4096 && object_size != 1024;
 }
+
+bool barrier_expect_late_stores(void) { return !exchange_acquire(&barrier.late_stores, true); }
+
+bool barrier_expect_direct_io(void) { return !exchange_acquire(&barrier.direct_io, true); }
 
 void barrier_start(void) {
   const bool wanted = options.barrier == BARRIER_MPROTECT && options.period_ms != 0;
@@ -140,7 +149,7 @@ void barrier_move_fd(int fd) {
   if (fd == barrier_fd()) store_relaxed(&barrier.uffd, os_fd_move(fd));
 }
 
-void barrier_fork_child(void) {
+void barrier_drop(void) {
   if (barrier_fd() >= 0 && os_uffd_is_open(barrier_fd())) os_close(barrier_fd());
   store_relaxed(&barrier.uffd, -1);
   store_relaxed(&barrier.registered, 0);
@@ -150,6 +159,8 @@ void barrier_fork_child(void) {
     barrier.kind = BARRIER_AUTO;
   }
 }
+
+void barrier_fork_child(void) { barrier_drop(); }
 
 /* --------------------------------------------------------------------------------- the ranges */
 
@@ -177,7 +188,7 @@ static void count_apart(void) {
 
 bool barrier_protect(char *addr, size_t size) {
   if (holds_this_stack(addr, size)) return false;
-  if (needs_hazards(barrier.kind) && hazard_overlaps(addr, size)) return false;
+  if (needs_hazards(barrier.kind) && (load_relaxed(&barrier.late_stores) || hazard_overlaps(addr, size))) return false;
   if (uses_uffd(barrier.kind) && barrier_fd() < 0) return false;
   if (protect(addr, size)) return true;
   /* Memory of a file is not registered. */

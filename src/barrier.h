@@ -26,6 +26,13 @@ bool barrier_needs_segv(void);
  * it is made to store into by calls that nobody can wrap. */
 bool barrier_allows(size_t object_size);
 
+/* From now on the kernel stores into the heap at times that no wrapper sees, or libc with all signals blocked: where
+ * such stores cannot be made to wait nothing is protected any more. From now on devices store into it, which know
+ * pages by their physical addresses: what may hold a sector of theirs is not protected. The batch under way goes
+ * on. Any thread, no lock. False if it was said before. */
+bool barrier_expect_late_stores(void);
+bool barrier_expect_direct_io(void);
+
 /* Chooses a back end if there is none yet. False if there is none just now. */
 bool barrier_choose(void);
 /* False if there is none just now. */
@@ -53,6 +60,8 @@ int barrier_fd(void);
 void barrier_move_fd(int fd);
 /* Before and after what is done for a fork: its locks are held, so mappings that it sets apart are not counted. */
 void barrier_fork(bool under_way);
+/* All locks held: gives the descriptor up, until the next batch. */
+void barrier_drop(void);
 /* In the child of a fork: the descriptor is for the parent's memory. */
 void barrier_fork_child(void);
 

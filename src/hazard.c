@@ -110,12 +110,13 @@ void hazard_add_at(Published *p, uintptr_t frame, const void *buffer, size_t siz
   }
 }
 
-void hazard_clear_slow(Published p) {
+void hazard_clear_slow(const Published *p) {
+  Hazard *h = p->hazard;
   light_fence();
-  store_relaxed(&p.hazard->end, p.start == p.end ? load_relaxed(&p.hazard->start) : p.end);
-  store_relaxed(&p.hazard->start, p.start);
-  store_relaxed(&p.hazard->end, p.end);
-  p.hazard->frame = p.frame;
+  store_relaxed(&h->end, p->start == p->end ? load_relaxed(&h->start) : p->end);
+  store_relaxed(&h->start, p->start);
+  store_relaxed(&h->end, p->end);
+  h->frame = p->frame;
 }
 
 bool hazard_batch_running(void) { return load_acquire(&batch) & 1; } /* acquire: hazard_end's release */

@@ -36,7 +36,7 @@ extern const bool hazard_calls_wrapped __attribute__((weak, visibility("hidden")
 Published hazard_publish_at(uintptr_t frame, const void *buffer, size_t size) ADDRESS_ONLY(2);
 /* Publishes another buffer of the same call. */
 void hazard_add_at(Published *p, uintptr_t frame, const void *buffer, size_t size) ADDRESS_ONLY(3);
-void hazard_clear_slow(Published p);
+void hazard_clear_slow(const Published *p);
 
 /* The stack pointer that the function which says this was called with. */
 #define HAZARD_FRAME ((uintptr_t)__builtin_dwarf_cfa())
@@ -49,9 +49,10 @@ void hazard_clear_slow(Published p);
 static inline bool hazard_concerns(uintptr_t address) {
   return arena_contains((const void *)address) && load_relaxed(&hazard_wanted);
 }
-static inline void hazard_clear(Published p) {
-  if (p.hazard != NULL) hazard_clear_slow(p);
+static inline void hazard_clear_at(const Published *p) {
+  if (p->hazard != NULL) hazard_clear_slow(p);
 }
+#define hazard_clear(p) hazard_clear_at(&(p))
 
 /* For a batch: from hazard_begin on no thread publishes a buffer and goes on before hazard_end. False, and
  * nothing has begun, where the kernel has no membarrier. */

@@ -10,6 +10,7 @@
 #include "arena_mesh.h"
 #include "hazard.h"
 #include "interpose.h"
+#include "interpose_late.h"
 #include "mesh_pass.h"
 #include "os.h"
 
@@ -73,6 +74,7 @@ EXPORT int dup3(int old, int new, int flags) {
     void *argument = va_arg(list, void *);                            \
     va_end(list);                                                     \
     if (hidden(fd)) return -1;                                        \
+    if (command == F_SETFL && ((uintptr_t)argument & O_DIRECT)) expect_direct_io(); \
     Published p = hazard_publish(argument, sizeof(struct flock));     \
     int result = REAL(name)(fd, command, argument);                   \
     hazard_clear(p);                                                  \
@@ -81,3 +83,7 @@ EXPORT int dup3(int old, int new, int flags) {
 
 HIDING_FCNTL(fcntl)
 HIDING_FCNTL(fcntl64)
+
+ALSO(__close, close);
+ALSO(__dup2, dup2);
+ALSO(__fcntl, fcntl);

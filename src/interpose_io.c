@@ -5,17 +5,19 @@
  *
  * One line a function: its type, name, parameters, arguments, and the buffer with its size. The names with
  * _chk are what programs call that were built with _FORTIFY_SOURCE. */
-#include <aio.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <mqueue.h>
 #include <pthread.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <resolv.h>
 #include <sched.h>
-#include <scsi/sg.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,6 @@
 #include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/quota.h>
 #include <sys/random.h>
@@ -49,6 +50,7 @@
 
 #include "hazard.h"
 #include "interpose.h"
+#include "os.h"
 #include "pin.h"
 
 #undef fread_unlocked /* a macro in some of libc's headers */
@@ -88,8 +90,10 @@ enum { MUCH = 4096 };
 
 /* For functions of libc that hand the kernel memory of which only they know where it lies: no page of the
  * heap is protected meanwhile. None of them waits for anything. */
+#define ALL_HEAP ((void *)arena.base)
+#define ALL_HEAP_SIZE load_relaxed(&arena.limit)
 #define PUBLISH_ALL(type, name, parameters, arguments) \
-  PUBLISH1(type, name, parameters, arguments, (void *)arena.base, load_relaxed(&arena.limit))
+  PUBLISH1(type, name, parameters, arguments, ALL_HEAP, ALL_HEAP_SIZE)
 
 /* ---- Bytes ---- */
 
@@ -111,6 +115,8 @@ size_t __fread_chk(void *b, size_t room, size_t n, size_t m, FILE *f);
 PUBLISH1(size_t, __fread_chk, (void *b, size_t room, size_t n, size_t m, FILE *f), (b, room, n, m, f), b, n *m)
 PUBLISH1(size_t, __fread_unlocked_chk, (void *b, size_t room, size_t n, size_t m, FILE *f), (b, room, n, m, f), b,
          n *m)
+size_t _IO_sgetn(FILE *f, void *b, size_t n);
+PUBLISH1(size_t, _IO_sgetn, (FILE *f, void *b, size_t n), (f, b, n), b, n)
 PUBLISH1(ssize_t, mq_receive, (mqd_t q, char *b, size_t n, unsigned *priority), (q, b, n, priority), b, n)
 
 PUBLISH1(ssize_t, mq_timedreceive,
@@ -161,13 +167,25 @@ static Extent extent_add(Extent e, const void *buffer, size_t size) {
   return (Extent){from < e.start ? from : e.start, to > e.end ? to : e.end};
 }
 
+/* What the kernel cannot read it refuses, and so nobody may look at it here. Most vectors lie where there is no need to
+ * ask: on the stack, or in the heap. */
+static bool is_readable(const void *p, size_t size) {
+  enum { NEAR = 1 << 16 };
+  const char *start = p;
+  if (hazard_concerns((uintptr_t)p) || (uintptr_t)p - HAZARD_FRAME < NEAR - size) return true;
+  for (size_t at = 0; at < size; at += MUCH)
+    if (!os_readable(start + at, size - at < MUCH ? size - at : MUCH)) return false;
+  return true;
+}
+
 static Extent extent_of_vector(Extent e, const struct iovec *v, size_t count) {
-  for (size_t i = 0; v != NULL && i < count; i++) e = extent_add(e, v[i].iov_base, v[i].iov_len);
+  if (count > IOV_MAX || !is_readable(v, count * sizeof *v)) return e;
+  for (size_t i = 0; i < count; i++) e = extent_add(e, v[i].iov_base, v[i].iov_len);
   return e;
 }
 
 static Extent extent_of_message(Extent e, const struct msghdr *m) {
-  if (m == NULL) return e;
+  if (!is_readable(m, sizeof *m)) return e;
   e = extent_of_vector(e, m->msg_iov, m->msg_iovlen);
   e = extent_add(e, m->msg_name, m->msg_namelen);
   e = extent_add(e, m->msg_control, m->msg_controllen);
@@ -176,14 +194,15 @@ static Extent extent_of_message(Extent e, const struct msghdr *m) {
 
 static Extent extent_of_messages(const struct mmsghdr *m, unsigned count) {
   Extent e = {NULL, NULL};
+  if (count > IOV_MAX) count = IOV_MAX; /* as the kernel has it */
+  if (!is_readable(m, count * sizeof *m)) return e;
   for (unsigned i = 0; i < count; i++) e = extent_add(extent_of_message(e, &m[i].msg_hdr), &m[i], sizeof m[i]);
   return e;
 }
 
 #define PUBLISH_EXTENT(type, name, parameters, arguments, extent)                  \
   EXPORT type name parameters {                                                    \
-    const Extent none = {NULL, NULL}, e = extent;                                  \
-    (void)none;                                                                    \
+    const Extent none = {NULL, NULL}, e = load_relaxed(&hazard_wanted) ? extent : none; \
     Published p = hazard_publish(e.start, (size_t)(e.end - e.start));              \
     type result = REAL(name) arguments;                                            \
     hazard_clear(p);                                                               \
@@ -204,6 +223,11 @@ PUBLISH_EXTENT(ssize_t, process_vm_readv,
                (pid_t pid, const struct iovec *v, unsigned long n, const struct iovec *w, unsigned long m,
                 unsigned long flags),
                (pid, v, n, w, m, flags), extent_of_vector(none, v, n))
+/* The process may be this one. */
+PUBLISH1(ssize_t, process_vm_writev,
+         (pid_t pid, const struct iovec *v, unsigned long n, const struct iovec *w, unsigned long m,
+          unsigned long flags),
+         (pid, v, n, w, m, flags), ALL_HEAP, pid == os_process() ? ALL_HEAP_SIZE : 0)
 PUBLISH_EXTENT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags),
                extent_of_message(none, m))
 PUBLISH_EXTENT(int, recvmmsg, (int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t),
@@ -248,7 +272,9 @@ PUBLISH1(int, ttyname_r, (int fd, char *b, size_t n), (fd, b, n), b, n)
 PUBLISH1(int, __ttyname_r_chk, (int fd, char *b, size_t n, size_t room), (fd, b, n, room), b, n)
 PUBLISH2(int, name_to_handle_at, (int fd, const char *path, struct file_handle *b, int *mount, int flags),
          (fd, path, b, mount, flags), b, sizeof *b + MAX_HANDLE_SZ, mount, sizeof *mount)
-PUBLISH1(char *, getcwd, (char *b, size_t n), (b, n), b, n)
+/* libc allocates what is not given. */
+PUBLISH1(char *, getcwd, (char *b, size_t n), (b, n), b != NULL ? b : ALL_HEAP, b != NULL ? n : ALL_HEAP_SIZE)
+PUBLISH_ALL(char *, get_current_dir_name, (void), ())
 PUBLISH1(char *, __getcwd_chk, (char *b, size_t n, size_t room), (b, n, room), b, n)
 PUBLISH1(ssize_t, getxattr, (const char *path, const char *name, void *b, size_t n), (path, name, b, n), b, n)
 PUBLISH1(ssize_t, lgetxattr, (const char *path, const char *name, void *b, size_t n), (path, name, b, n), b, n)
@@ -284,13 +310,16 @@ PUBLISH1(int, sched_getaffinity, (pid_t pid, size_t n, cpu_set_t *b), (pid, n, b
 PUBLISH1(int, getitimer, (__itimer_which_t which, struct itimerval *b), (which, b), b, sizeof *b)
 PUBLISH1(int, setitimer, (__itimer_which_t which, const struct itimerval *new, struct itimerval *b), (which, new, b), b,
          sizeof *b)
-PUBLISH1(int, timer_create, (clockid_t clock, struct sigevent *e, timer_t *b), (clock, e, b), b, sizeof *b)
 PUBLISH1(int, timer_gettime, (timer_t t, struct itimerspec *b), (t, b), b, sizeof *b)
 PUBLISH1(int, timer_settime, (timer_t t, int flags, const struct itimerspec *new, struct itimerspec *b),
          (t, flags, new, b), b, sizeof *b)
-/* The clocks that libc reads without the kernel need nothing; libmesh itself reads them under its locks. */
-#define CLOCK_ROOM(b) (clock >= 0 && clock != CLOCK_PROCESS_CPUTIME_ID && clock != CLOCK_THREAD_CPUTIME_ID ? 0 : sizeof *b)
+/* Where libc cannot read a clock without the kernel. libmesh itself reads them under its locks, perhaps on a stack that
+ * the program has allocated. */
+#define CLOCK_ROOM(b) (locks_held > 0 ? 0 : sizeof *b)
 PUBLISH1(int, clock_gettime, (clockid_t clock, struct timespec *b), (clock, b), b, CLOCK_ROOM(b))
+PUBLISH2(int, gettimeofday, (struct timeval *b, void *b2), (b, b2), b, CLOCK_ROOM(b), b2,
+         locks_held > 0 ? 0 : sizeof(struct timezone))
+PUBLISH1(int, timespec_get, (struct timespec *b, int base), (b, base), b, CLOCK_ROOM(b))
 PUBLISH1(int, clock_getres, (clockid_t clock, struct timespec *b), (clock, b), b, sizeof *b)
 
 PUBLISH1(pid_t, wait, (int *b), (b), b, sizeof *b)
@@ -309,6 +338,7 @@ PUBLISH3(int, getresgid, (gid_t *r, gid_t *e, gid_t *s), (r, e, s), r, sizeof *r
 PUBLISH1(int, sched_getparam, (pid_t pid, struct sched_param *b), (pid, b), b, sizeof *b)
 PUBLISH1(int, sched_rr_get_interval, (pid_t pid, struct timespec *b), (pid, b), b, sizeof *b)
 PUBLISH1(int, pthread_getaffinity_np, (pthread_t t, size_t n, cpu_set_t *b), (t, n, b), b, n)
+PUBLISH1(int, pthread_getname_np, (pthread_t t, char *b, size_t n), (t, b, n), b, n)
 PUBLISH1(ssize_t, msgrcv, (int q, void *b, size_t n, long type, int flags), (q, b, n, type, flags), b, n + sizeof(long))
 PUBLISH1(int, msgctl, (int q, int op, struct msqid_ds *b), (q, op, b), b, sizeof *b)
 PUBLISH1(int, shmctl, (int id, int op, struct shmid_ds *b), (id, op, b), b, sizeof *b)
@@ -333,9 +363,11 @@ PUBLISH1(int, timerfd_settime, (int fd, int flags, const struct itimerspec *new,
 
 /* ---- One argument more, which may be a pointer ---- */
 
-/* What the argument points to points on. */
-static bool ioctl_goes_further(unsigned long request) {
-  return request == SIOCGIFCONF || request == SIOCETHTOOL || request == SG_IO;
+/* All that the kernel stores for it is where its argument points to: requests to terminals and of all descriptors, and
+ * to sockets. Others may point on. */
+static bool ioctl_is_flat(unsigned long request) {
+  const unsigned number = _IOC_NR(request);
+  return _IOC_TYPE(request) == 'T' || (_IOC_TYPE(request) == 0x89 && number < 0x40 && request != SIOCGIFCONF);
 }
 
 EXPORT int ioctl(int fd, unsigned long request, ...) {
@@ -343,22 +375,12 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
   va_start(list, request);
   void *argument = va_arg(list, void *);
   va_end(list);
-  Published p = hazard_publish(argument, MUCH);
-  if (ioctl_goes_further(request)) hazard_add(&p, (void *)arena.base, load_relaxed(&arena.limit));
+  Published p = {.hazard = NULL};
+  if (ioctl_is_flat(request))
+    hazard_add(&p, argument, MUCH);
+  else if ((uintptr_t)argument >= MUCH) /* not a number */
+    hazard_add(&p, ALL_HEAP, ALL_HEAP_SIZE);
   int result = REAL(ioctl)(fd, request, argument);
-  hazard_clear(p);
-  return result;
-}
-
-EXPORT int prctl(int option, ...) {
-  unsigned long a[4];
-  va_list list;
-  va_start(list, option);
-  for (int i = 0; i < 4; i++) a[i] = va_arg(list, unsigned long);
-  va_end(list);
-  Published p = hazard_publish((void *)a[0], MUCH);
-  hazard_add(&p, (void *)a[1], MUCH);
-  int result = REAL(prctl)(option, a[0], a[1], a[2], a[3]);
   hazard_clear(p);
   return result;
 }
@@ -380,11 +402,50 @@ EXPORT long ptrace(enum __ptrace_request request, ...) {
   va_start(list, request);
   for (int i = 0; i < 3; i++) a[i] = va_arg(list, void *);
   va_end(list);
-  Published p = hazard_publish((void *)arena.base, load_relaxed(&arena.limit));
+  Published p = hazard_publish(ALL_HEAP, ALL_HEAP_SIZE);
   long result = REAL(ptrace)(request, a[0], a[1], a[2]);
   hazard_clear(p);
   return result;
 }
+
+/* ---- Answers of name servers ---- */
+
+/* Older headers have the names with __ for the others; old programs call them, of libc there is one or the other. */
+#undef res_query
+#undef res_search
+#undef res_querydomain
+#undef res_send
+#undef res_nquery
+#undef res_nsearch
+#undef res_nquerydomain
+#undef res_nsend
+
+#define PUBLISH_ANSWER(type, name, parameters, arguments)                    \
+  type name parameters;                                                      \
+  type __##name parameters;                                                  \
+  EXPORT type name parameters {                                              \
+    Published p = hazard_publish(b, n > 0 ? (size_t)n : 0);                  \
+    type result = (REAL(name) != NULL ? REAL(name) : REAL(__##name)) arguments; \
+    hazard_clear(p);                                                         \
+    return result;                                                           \
+  }                                                                          \
+  ALSO(__##name, name);
+
+PUBLISH_ANSWER(int, res_query, (const char *d, int class, int type, unsigned char *b, int n), (d, class, type, b, n))
+PUBLISH_ANSWER(int, res_search, (const char *d, int class, int type, unsigned char *b, int n), (d, class, type, b, n))
+PUBLISH_ANSWER(int, res_querydomain,
+               (const char *name, const char *d, int class, int type, unsigned char *b, int n),
+               (name, d, class, type, b, n))
+PUBLISH_ANSWER(int, res_send, (const unsigned char *m, int size, unsigned char *b, int n), (m, size, b, n))
+PUBLISH_ANSWER(int, res_nquery, (res_state s, const char *d, int class, int type, unsigned char *b, int n),
+               (s, d, class, type, b, n))
+PUBLISH_ANSWER(int, res_nsearch, (res_state s, const char *d, int class, int type, unsigned char *b, int n),
+               (s, d, class, type, b, n))
+PUBLISH_ANSWER(int, res_nquerydomain,
+               (res_state s, const char *name, const char *d, int class, int type, unsigned char *b, int n),
+               (s, name, d, class, type, b, n))
+PUBLISH_ANSWER(int, res_nsend, (res_state s, const unsigned char *m, int size, unsigned char *b, int n),
+               (s, m, size, b, n))
 
 /* ---- Where libc has buffers of its own in the heap ---- */
 
@@ -402,8 +463,19 @@ PUBLISH_ALL(char *, realpath, (const char *path, char *b), (path, b))
 PUBLISH_ALL(char *, __realpath_chk, (const char *path, char *b, size_t room), (path, b, room))
 PUBLISH_ALL(char *, canonicalize_file_name, (const char *path), (path))
 
+/* It stores the child's number with all signals blocked. */
+PUBLISH1(int, posix_spawn,
+         (pid_t *b, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *a,
+          char *const arguments[], char *const environment[]),
+         (b, path, actions, a, arguments, environment), b, sizeof *b)
+PUBLISH1(int, posix_spawnp,
+         (pid_t *b, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *a,
+          char *const arguments[], char *const environment[]),
+         (b, file, actions, a, arguments, environment), b, sizeof *b)
+PUBLISH_ALL(FILE *, popen, (const char *command, const char *mode), (command, mode))
+
 /* A stream's buffer that the program chose, and the one byte that a stream without has in itself, are read
- * into by calls that nobody can wrap; asynchronous reads go on after the call. */
+ * into by calls that nobody can wrap. */
 #define PIN_IF_WANTED(b, n) \
   (hazard_concerns((uintptr_t)(b)) ? (void)pin_for_good((const void *)(b), (n)) : (void)0)
 
@@ -418,24 +490,18 @@ EXPORT int setvbuf(FILE *f, char *b, int mode, size_t n) {
 EXPORT void setbuffer(FILE *f, char *b, size_t n) { setvbuf(f, b, b != NULL ? _IOFBF : _IONBF, n); }
 EXPORT void setbuf(FILE *f, char *b) { setbuffer(f, b, BUFSIZ); }
 
-EXPORT int aio_read(struct aiocb *a) {
-  PIN_IF_WANTED((const void *)a->aio_buf, a->aio_nbytes);
-  return REAL(aio_read)(a);
-}
+/* ---- Other names of these ---- */
 
-EXPORT int aio_read64(struct aiocb64 *a) {
-  PIN_IF_WANTED((const void *)a->aio_buf, a->aio_nbytes);
-  return REAL(aio_read64)(a);
-}
-
-EXPORT int lio_listio(int mode, struct aiocb *const a[], int count, struct sigevent *e) {
-  for (int i = 0; i < count; i++)
-    if (a[i] != NULL) PIN_IF_WANTED((const void *)a[i]->aio_buf, a[i]->aio_nbytes);
-  return REAL(lio_listio)(mode, a, count, e);
-}
-
-EXPORT int lio_listio64(int mode, struct aiocb64 *const a[], int count, struct sigevent *e) {
-  for (int i = 0; i < count; i++)
-    if (a[i] != NULL) PIN_IF_WANTED((const void *)a[i]->aio_buf, a[i]->aio_nbytes);
-  return REAL(lio_listio64)(mode, a, count, e);
-}
+ALSO(__adjtimex, adjtimex);
+ALSO(__gettimeofday, gettimeofday);
+ALSO(__pipe, pipe);
+ALSO(__pread64, pread64);
+ALSO(__read, read);
+ALSO(__sched_getparam, sched_getparam);
+ALSO(__statfs, statfs);
+ALSO(__wait, wait);
+ALSO(__waitpid, waitpid);
+ALSO(_IO_fread, fread);
+ALSO(_IO_popen, popen);
+ALSO(_IO_setbuffer, setbuffer);
+ALSO(_IO_setvbuf, setvbuf);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "arena_mesh.h"
+#include "barrier.h"
 #include "fork.h"
 #include "init.h"
 #include "os_syscall.h"
@@ -38,22 +39,27 @@ static int unlock(const void *start, size_t size) {
   return result;
 }
 
-/* Parts the groups, as before a fork: that gives up the window. `first` says that it was not stopped before. */
-static bool stop_meshing(bool *first) {
+/* As before a fork: that gives up the window. The descriptor goes too: where memory is mapped anew there are no calls for
+ * it any more. */
+bool meshing_stop(unsigned reason, bool *first) {
   if (!load_acquire(&init_done)) { /* acquire: init_slow's release */
-    *first = arena_mesh_forbid(FORBIDDEN_ALL_LOCKED);
+    *first = arena_mesh_forbid(reason);
     return true;
   }
-  if (!fork_possible() || !fork_prepare()) return false;
+  if (!fork_possible() || !fork_prepare()) {
+    errno = ENOMEM;
+    return false;
+  }
   arena_mesh_unmap_old_window(SIZE_MAX);
-  *first = arena_mesh_forbid(FORBIDDEN_ALL_LOCKED);
+  *first = arena_mesh_forbid(reason);
+  barrier_drop();
   fork_parent();
   return true;
 }
 
 static int lock_all(int flags) {
   bool first;
-  if (!stop_meshing(&first)) return result_of(-ENOMEM);
+  if (!meshing_stop(FORBIDDEN_ALL_LOCKED, &first)) return -1;
   int result = result_of(raw_syscall(SYS_mlockall, flags));
   if (result != 0 && first) arena_mesh_allow(FORBIDDEN_ALL_LOCKED);
   if (result == 0) arena_mesh_forbid(FORBIDDEN_ALL_LOCKED); /* still: another thread's call may just have failed */

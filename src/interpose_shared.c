@@ -41,6 +41,9 @@ EXPORT int pthread_rwlock_init(pthread_rwlock_t *l, const pthread_rwlockattr_t *
   return REAL(pthread_rwlock_init)(l, a);
 }
 
+ALSO(__pthread_mutex_init, pthread_mutex_init);
+ALSO(__pthread_rwlock_init, pthread_rwlock_init);
+
 EXPORT int sem_init(sem_t *s, int shared, unsigned value) {
   if (shared) pin_for_good(s, sizeof *s);
   return REAL(sem_init)(s, shared, value);

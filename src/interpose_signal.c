@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <threads.h>
 #include <ucontext.h>
 
 #include "arena_mesh.h"
@@ -89,7 +90,8 @@ EXPORT int sigaction(int signal, const struct sigaction *new, struct sigaction *
   bool blocked = valid && handler_blocks(signal), blocks = false;
   if (new != NULL) {
     open_to_segv = *new;
-    blocks = open_mask(&new->sa_mask, &open_to_segv.sa_mask) != &new->sa_mask;
+    const bool named = sigismember(&new->sa_mask, SIGSEGV) == 1;
+    blocks = named && open_mask(&new->sa_mask, &open_to_segv.sa_mask) != &new->sa_mask;
     new = &open_to_segv;
   }
   Published p = hazard_publish(old, sizeof *old);
@@ -143,7 +145,8 @@ EXPORT int sigignore(int number) { return signal(number, SIG_IGN) == SIG_ERR ? -
 static _Thread_local bool segv_blocked;
 
 const sigset_t *open_mask(const sigset_t *set, sigset_t *copy) {
-  if (set == NULL || sigismember(set, SIGSEGV) != 1 || !barrier_needs_segv()) return set;
+  if (set == NULL || !barrier_needs_segv() || !os_readable(set, sizeof(uint64_t))) return set;
+  if (sigismember(set, SIGSEGV) != 1) return set;
   *copy = *set;
   sigdelset(copy, SIGSEGV);
   return copy;
@@ -158,7 +161,8 @@ void open_mask_of_call(long number, uintptr_t *a, uint64_t *copy) {
     if (number != calls[i].number) continue;
     const uint64_t *mask = (const uint64_t *)a[calls[i].argument];
     if (number == SYS_rt_sigprocmask && a[0] == SIG_UNBLOCK) return;
-    if (mask == NULL || !(*mask & SEGV_BIT) || !barrier_needs_segv()) return;
+    if (mask == NULL || !barrier_needs_segv() || !os_readable(mask, sizeof *mask)) return;
+    if (!(*mask & SEGV_BIT)) return;
     *copy = *mask & ~SEGV_BIT;
     a[calls[i].argument] = (uintptr_t)copy;
   }
@@ -168,8 +172,8 @@ typedef int SetMask(int how, const sigset_t *set, sigset_t *old);
 
 static int change_mask(SetMask *real, int how, const sigset_t *set, sigset_t *old) {
   sigset_t copy;
-  const sigset_t *open = how == SIG_UNBLOCK ? set : open_mask(set, &copy);
   const bool was = segv_blocked, named = set != NULL && sigismember(set, SIGSEGV) == 1;
+  const sigset_t *open = how == SIG_UNBLOCK || !named ? set : open_mask(set, &copy); /* which may ask the kernel */
   Published p = hazard_publish(old, sizeof *old);
   int result = real(how, open, old);
   hazard_clear(p);
@@ -196,12 +200,16 @@ EXPORT int sigsuspend(const sigset_t *set) {
 }
 
 /* The older names: a mask of the first 32 signals, or one signal. */
+static void from_old_mask(int mask, sigset_t *set) {
+  sigemptyset(set);
+  for (int s = 1; s < 32; s++)
+    if ((unsigned)mask >> (s - 1) & 1) sigaddset(set, s);
+}
+
 static int change_old_mask(int how, int mask) {
   sigset_t set, old;
   int before = 0;
-  sigemptyset(&set);
-  for (int s = 1; s < 32; s++)
-    if ((unsigned)mask >> (s - 1) & 1) sigaddset(&set, s);
+  from_old_mask(mask, &set);
   if (sigprocmask(how, &set, &old) != 0) return -1;
   for (int s = 1; s < 32; s++)
     if (sigismember(&old, s) == 1) before |= (int)(1u << (s - 1));
@@ -211,11 +219,30 @@ static int change_old_mask(int how, int mask) {
 EXPORT int sigblock(int mask) { return change_old_mask(SIG_BLOCK, mask); }
 EXPORT int sigsetmask(int mask) { return change_old_mask(SIG_SETMASK, mask); }
 
-EXPORT int sighold(int number) {
+static int change_one(int how, int number) {
   sigset_t set;
   sigemptyset(&set);
-  return sigaddset(&set, number) != 0 ? -1 : sigprocmask(SIG_BLOCK, &set, NULL);
+  return sigaddset(&set, number) != 0 ? -1 : sigprocmask(how, &set, NULL);
 }
+
+EXPORT int sighold(int number) { return change_one(SIG_BLOCK, number); }
+EXPORT int sigrelse(int number) { return change_one(SIG_UNBLOCK, number); }
+
+EXPORT int __sigpause(int number_or_mask, int is_number);
+EXPORT int __sigpause(int number_or_mask, int is_number) {
+  sigset_t set;
+  if (!is_number)
+    from_old_mask(number_or_mask, &set);
+  else if (sigprocmask(SIG_BLOCK, NULL, &set) != 0 || sigdelset(&set, number_or_mask) != 0)
+    return -1;
+  return sigsuspend(&set);
+}
+
+/* Headers give the name sigpause to the second of them, or make a macro of it. */
+EXPORT int sigpause_of_mask(int mask) __asm__("sigpause");
+EXPORT int sigpause_of_mask(int mask) { return __sigpause(mask, 0); }
+EXPORT int sigpause_of_number(int number) __asm__("__xpg_sigpause");
+EXPORT int sigpause_of_number(int number) { return __sigpause(number, 1); }
 
 /* libc's own would not come by the functions above. */
 static sighandler_t sigset_segv(sighandler_t handler) {
@@ -229,6 +256,14 @@ static sighandler_t sigset_segv(sighandler_t handler) {
 }
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* sigset is */
+EXPORT int siginterrupt(int number, int interrupt) {
+  struct sigaction action;
+  if (number != SIGSEGV || !segv_installed()) return REAL(siginterrupt)(number, interrupt);
+  exchange_segv(NULL, &action);
+  action.sa_flags = interrupt ? action.sa_flags & ~SA_RESTART : action.sa_flags | SA_RESTART;
+  return exchange_segv(&action, NULL);
+}
+
 EXPORT sighandler_t sigset(int number, sighandler_t handler) {
   if (number == SIGSEGV) return sigset_segv(handler);
   sighandler_t old = REAL(sigset)(number, handler);
@@ -248,8 +283,10 @@ EXPORT int setcontext(const ucontext_t *to) {
   return REAL(setcontext)(to);
 }
 
+/* The kernel stores the mask into `from`, which stays in use until somebody switches back. */
 EXPORT int swapcontext(ucontext_t *from, const ucontext_t *to) {
   open_context(to);
+  if (hazard_concerns((uintptr_t)from)) pin_for_good(&from->uc_sigmask, sizeof from->uc_sigmask);
   return REAL(swapcontext)(from, to);
 }
 
@@ -272,12 +309,18 @@ static void *start_blocked(void *start) {
 
 /* A thread begins with its maker's mask. */
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *a, void *(*function)(void *), void *argument) {
+  real_find_all();
   ThreadStart *start = segv_blocked ? malloc(sizeof *start) : NULL;
   if (start == NULL) return REAL(pthread_create)(thread, a, function, argument);
   *start = (ThreadStart){.function = function, .argument = argument};
   int error = REAL(pthread_create)(thread, a, start_blocked, start);
   if (error != 0) free(start);
   return error;
+}
+
+EXPORT int thrd_create(thrd_t *thread, thrd_start_t function, void *argument) {
+  real_find_all();
+  return REAL(thrd_create)(thread, function, argument);
 }
 
 /* A program begins with the mask of the one that it replaced. */
@@ -296,3 +339,6 @@ EXPORT int sigaltstack(const stack_t *new, stack_t *old) {
   hazard_clear(p);
   return result;
 }
+
+ALSO(__sigaction, sigaction);
+ALSO(__sigsuspend, sigsuspend);

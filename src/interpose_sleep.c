@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -108,6 +109,11 @@ static bool valid_timespec(const struct timespec *t) {
   return t == NULL || (t->tv_sec >= 0 && t->tv_nsec >= 0 && t->tv_nsec < 1000000000);
 }
 
+/* There is something to do while the program sleeps so long. A pointer to nowhere is for the kernel to refuse. */
+static bool due_for(const struct timespec *t) {
+  return idle_due() && t != NULL && os_readable(t, sizeof *t) && valid_timespec(t) && from_timespec(t) != NO_TIMEOUT;
+}
+
 static uint64_t from_ms(int ms) { return ms < 0 ? NO_TIMEOUT : (uint64_t)ms * 1000000u; }
 
 /* --------------------------------------------------------------------------------------- epoll */
@@ -166,9 +172,9 @@ EXPORT int epoll_pwait2(int fd, struct epoll_event *events, int count, const str
   sigset_t copy;
   mask = open_mask(mask, &copy);
   Published p = hazard_publish(events, events_size(count));
-  int n = !valid_timespec(t) || from_timespec(t) == 0 || !idle_due()
-              ? REAL(epoll_pwait2)(fd, events, count, t, mask)
-              : idle_epoll2(fd, events, count, from_timespec(t), mask);
+  bool direct = !idle_due() || (t != NULL && !os_readable(t, sizeof *t)) || !valid_timespec(t) || from_timespec(t) == 0;
+  int n = direct ? REAL(epoll_pwait2)(fd, events, count, t, mask)
+                 : idle_epoll2(fd, events, count, from_timespec(t), mask);
   hazard_clear(p);
   return n;
 }
@@ -247,9 +253,18 @@ static Published publish_sets(int count, fd_set *r, fd_set *w, fd_set *e, struct
   return p;
 }
 
+/* Copies are made of the sets. */
+static bool sets_readable(int count, const fd_set *r, const fd_set *w, const fd_set *e) {
+  const fd_set *const set[] = {r, w, e};
+  for (int i = 0; i < 3 && count > 0; i++)
+    if (set[i] != NULL && !os_readable(set[i], set_bytes(count))) return false;
+  return true;
+}
+
 static int select_unpublished(int count, fd_set *r, fd_set *w, fd_set *e, struct timeval *t) {
   bool valid = t == NULL || (t->tv_sec >= 0 && t->tv_usec >= 0 && t->tv_usec < 1000000);
-  if (!valid || count > FD_SETSIZE || !idle_due()) return REAL(select)(count, r, w, e, t);
+  if (!valid || count > FD_SETSIZE || !idle_due() || !sets_readable(count, r, w, e))
+    return REAL(select)(count, r, w, e, t);
   uint64_t ns = NO_TIMEOUT, begin = os_now_ns();
   if (t != NULL && t->tv_sec < INT32_MAX) ns = (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_usec * 1000u;
   if (ns == 0) return REAL(select)(count, r, w, e, t);
@@ -272,7 +287,8 @@ EXPORT int pselect(int count, fd_set *r, fd_set *w, fd_set *e, const struct time
   sigset_t copy;
   mask = open_mask(mask, &copy);
   Published p = publish_sets(count, r, w, e, NULL);
-  bool direct = !valid_timespec(t) || from_timespec(t) == 0 || count > FD_SETSIZE || !idle_due();
+  bool direct = !valid_timespec(t) || from_timespec(t) == 0 || count > FD_SETSIZE || !idle_due() ||
+                !sets_readable(count, r, w, e);
   int n = direct ? REAL(pselect)(count, r, w, e, t, mask)
                  : idle_select(count, r, w, e, from_timespec(t), mask);
   hazard_clear(p);
@@ -309,8 +325,7 @@ static int clock_nanosleep_published(clockid_t clock, int flags, const struct ti
 }
 
 EXPORT int nanosleep(const struct timespec *t, struct timespec *left) {
-  if (t == NULL || !valid_timespec(t) || from_timespec(t) == NO_TIMEOUT || !idle_due())
-    return nanosleep_published(t, left);
+  if (!due_for(t)) return nanosleep_published(t, left);
   int error = idle_sleep(from_timespec(t), left);
   if (error == 0) return 0;
   errno = error;
@@ -324,14 +339,18 @@ static bool is_interval(clockid_t clock, int flags) {
 }
 
 EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec *t, struct timespec *left) {
-  if (!is_interval(clock, flags) || t == NULL || !valid_timespec(t) || from_timespec(t) == NO_TIMEOUT || !idle_due())
-    return clock_nanosleep_published(clock, flags, t, left);
+  if (!is_interval(clock, flags) || !due_for(t)) return clock_nanosleep_published(clock, flags, t, left);
   if (flags == 0) return idle_sleep(from_timespec(t), left);
   const uint64_t until = from_timespec(t), now = os_now_ns();
   return until > now ? idle_sleep(until - now, NULL) : clock_nanosleep_published(clock, flags, t, left);
 }
 
 /* libc's own calls do not come by here. */
+EXPORT int thrd_sleep(const struct timespec *t, struct timespec *left) {
+  int error = clock_nanosleep(CLOCK_REALTIME, 0, t, left);
+  return error == 0 ? 0 : error == EINTR ? -1 : -2;
+}
+
 EXPORT int usleep(useconds_t us) {
   struct timespec t = to_timespec((uint64_t)us * 1000u);
   return nanosleep(&t, NULL);
@@ -342,3 +361,7 @@ EXPORT unsigned sleep(unsigned seconds) {
   if (nanosleep(&t, &left) == 0) return 0;
   return (unsigned)left.tv_sec; /* whole ones, as libc's: who calls again with the rest comes to an end */
 }
+
+ALSO(__poll, poll);
+ALSO(__select, select);
+ALSO(__nanosleep, nanosleep);

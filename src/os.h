@@ -112,6 +112,9 @@ bool os_segv_blocked(void);
 /* Blocks these signals too, until the handler that calls it returns. */
 void os_signals_add(const uint64_t *mask);
 
+/* A system call that is given these bytes, 8 or more on at most two pages, would not fail with EFAULT. */
+bool os_readable(const void *addr, size_t size);
+
 /* The process's number. */
 int os_process(void);
 /* vm.max_map_count; 65530 where it cannot be read. */

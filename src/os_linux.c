@@ -465,6 +465,17 @@ void os_signals_add(const uint64_t *mask) {
   raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, mask, NULL, sizeof *mask);
 }
 
+/* The kernel reads a mask before it finds that there is no such thing to do with it. */
+static bool readable_word(const char *word) {
+  enum { NOTHING_KNOWN = 99 };
+  return raw_syscall(SYS_rt_sigprocmask, NOTHING_KNOWN, word, NULL, sizeof(uint64_t)) != -EFAULT;
+}
+
+bool os_readable(const void *addr, size_t size) {
+  const char *first = addr;
+  return addr != NULL && readable_word(first) && readable_word(first + size - sizeof(uint64_t));
+}
+
 int os_process(void) { return (int)raw_syscall(SYS_getpid); }
 
 size_t os_max_map_count(void) {

@@ -41,4 +41,16 @@ for symbol in $defined; do
     *) echo "$in_libc" | grep -qx "$symbol" || complain "exported by oversight: $symbol" ;;
     esac
 done
+
+# What libc has under several names is wrapped under all of them; the allocator's own excepted, whom nobody calls.
+nm -D --defined-only "$libc" | awk -v ours="$defined" '
+    BEGIN { n = split(ours, list, "\n"); for (i = 1; i <= n; i++) exported[list[i]] = 1 }
+    /GLIBC_PRIVATE/ { next }
+    { sub(/@.*/, "", $3); at[$3] = $1; if ($3 in exported) wrapped[$1] = $3 }
+    END { for (name in at) if (at[name] in wrapped && !(name in exported) && name !~ /^__libc_/)
+        print name, wrapped[at[name]] }' >"${TMPDIR:-/tmp}/exports.$$"
+while read -r name other; do
+    complain "exported as $other, but not as $name"
+done <"${TMPDIR:-/tmp}/exports.$$"
+rm -f "${TMPDIR:-/tmp}/exports.$$"
 exit $failed

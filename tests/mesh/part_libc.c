@@ -1,6 +1,5 @@
 /* libc: functions of libc that have the kernel store into the heap without a call that can be seen: into buffers of
    libc's own, or behind another name. None may fail for it. */
-#include <aio.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,28 +12,38 @@
 #include <poll.h>
 #include <pthread.h>
 #include <pwd.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/timex.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sparse.h"
 #include "stress.h"
+
+/* Libc exports them, but no header has them. */
+ssize_t __read(int fd, void *buffer, size_t size);
+size_t _IO_sgetn(FILE *f, void *buffer, size_t size);
 
 enum { POOL = 200, FILE_SIZE = 1 << 14 };
 
 static struct {
   struct dice *dice;
   struct sparse pool[SPARSE_SIZES];
-  int file, pipe[2];
+  int file, pages, pipe[2], datagram[2];
   char content[FILE_SIZE];
 } l;
 
@@ -132,6 +141,15 @@ static void try_paths(void) {
   if (path == NULL || path[0] != '/') fail("realpath: errno %d", errno);
 }
 
+static void try_directory_name(void) {
+  const size_t room = sparse_sizes[dice_below(l.dice, SPARSE_SIZES)];
+  char *name = getcwd(NULL, room);
+  if (name == NULL && errno != ERANGE) fail("getcwd: errno %d", errno);
+  free(name);
+  name = buffer(16);
+  result("pthread_getname_np", pthread_getname_np(pthread_self(), name, 16), 0);
+}
+
 static void try_databases(void) {
   struct passwd *user = getpwnam("root");
   if (user == NULL || user->pw_uid != 0) fail("getpwnam: errno %d", errno);
@@ -159,17 +177,14 @@ static void try_thread(void) {
 
 /* ----------------------------------------------------------------------------------- other calls */
 
-static void try_aio(void) {
-  size_t at = dice_below(l.dice, FILE_SIZE - 1000);
-  char *b = buffer(1000);
-  struct aiocb a = {.aio_fildes = l.file, .aio_offset = (off_t)at, .aio_buf = b, .aio_nbytes = 1000};
-  const struct aiocb *list[] = {&a};
-  a.aio_sigevent.sigev_notify = SIGEV_NONE;
-  must(aio_read(&a) == 0);
-  while (aio_error(&a) == EINPROGRESS) aio_suspend(list, 1, NULL);
-  errno = aio_error(&a);
-  result("aio_read", aio_return(&a), 1000);
-  if (memcmp(b, l.content + at, 1000) != 0) fail("aio_read: wrong bytes at %p", (void *)b);
+static void try_spawn(void) {
+  char *arguments[] = {"true", NULL}, *environment[] = {NULL};
+  pid_t *child = buffer(sizeof *child);
+  int status = -1;
+  result("posix_spawnp", posix_spawnp(child, "true", NULL, NULL, arguments, environment), 0);
+  while (waitpid(*child, &status, 0) < 0 && errno == EINTR) {
+  }
+  result("the spawned child's status", status, 0);
 }
 
 static void try_offsets(void) {
@@ -220,6 +235,46 @@ static void try_system_calls(void) {
   if (adjtimex(t) < 0) result("adjtimex", -1, 0);
 }
 
+/* What the arguments point to points on. */
+static void try_vectors_by_call(void) {
+  const size_t at = dice_below(l.dice, FILE_SIZE - 100);
+  struct iovec v = {buffer(100), 100}, w = {l.content + at, 100};
+  struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+  must(lseek(l.file, (off_t)at, SEEK_SET) == (off_t)at);
+  result("syscall(SYS_readv)", syscall(SYS_readv, l.file, &v, 1), 100);
+  if (memcmp(v.iov_base, l.content + at, 100) != 0) fail("syscall(SYS_readv): wrong bytes at %p", v.iov_base);
+  v.iov_base = buffer(100);
+  result("send", send(l.datagram[1], l.content + at, 100, 0), 100);
+  result("syscall(SYS_recvmsg)", syscall(SYS_recvmsg, l.datagram[0], &m, 0), 100);
+  if (memcmp(v.iov_base, l.content + at, 100) != 0) fail("syscall(SYS_recvmsg): wrong bytes at %p", v.iov_base);
+  v.iov_base = buffer(100);
+  if (process_vm_writev(getpid(), &w, 1, &v, 1, 0) < 0 && (errno == EPERM || errno == ENOSYS)) return;
+  if (memcmp(v.iov_base, l.content + at, 100) != 0) fail("process_vm_writev: wrong bytes at %p", v.iov_base);
+}
+
+/* So does what this argument points to; on Linux before 6.7 there is no such request. */
+static void try_ioctl(void) {
+  struct {
+    uint64_t size, flags, start, end, walk_end, found, found_room, most, inverted, mask, any, wanted;
+  } a = {.size = sizeof a, .start = (uintptr_t)l.content & ~(uintptr_t)0xFFFF, .found_room = 2, .mask = 8, .wanted = 8};
+  a.end = a.start + 0x10000;
+  a.found = (uintptr_t)buffer(64);
+  if (ioctl(l.pages, _IOC(_IOC_READ | _IOC_WRITE, 'f', 16, sizeof a), &a) < 0 && errno == EFAULT) fail("ioctl: EFAULT");
+}
+
+static void try_other_names(void) {
+  char *b = buffer(100);
+  must(lseek(l.file, 0, SEEK_SET) == 0);
+  result("__read", __read(l.file, b, 100), 100);
+  if (memcmp(b, l.content, 100) != 0) fail("__read: wrong bytes at %p", (void *)b);
+  FILE *f = open_file();
+  b = buffer(2048);
+  setvbuf(f, NULL, _IONBF, 0);
+  result("_IO_sgetn", (long)_IO_sgetn(f, b, 2048), 2048);
+  if (memcmp(b, l.content, 2048) != 0) fail("_IO_sgetn: wrong bytes at %p", (void *)b);
+  fclose(f);
+}
+
 static void try_semaphores(void) {
   unsigned short *value = buffer(4 * sizeof *value);
   int id = semget(IPC_PRIVATE, 4, 0600);
@@ -232,9 +287,14 @@ static void try_semaphores(void) {
 
 /* --------------------------------------------------------------------------------------------- all */
 
-static void (*const tries[])(void) = {
-    try_unbuffered, try_small_buffer, try_getline, try_popen, try_fts,    try_directories,  try_paths,      try_databases,
-    try_address,    try_thread,       try_aio,     try_offsets, try_events, try_system_calls, try_semaphores,
+static const struct {
+  void (*try)(void);
+  int times; /* those that take little time more often */
+} tries[] = {
+    {try_unbuffered, 1}, {try_small_buffer, 1}, {try_getline, 1}, {try_popen, 1}, {try_fts, 1}, {try_directories, 1},
+    {try_paths, 1}, {try_databases, 1}, {try_directory_name, 50}, {try_vectors_by_call, 50}, {try_ioctl, 50},
+    {try_other_names, 50}, {try_address, 1}, {try_thread, 1}, {try_spawn, 10}, {try_offsets, 1}, {try_events, 1},
+    {try_system_calls, 1}, {try_semaphores, 1},
 };
 
 static void make_pools(void) {
@@ -244,13 +304,15 @@ static void make_pools(void) {
 void libc_part(struct worker *w) {
   l.dice = &w->dice;
   l.file = memfd_create("content", MFD_CLOEXEC);
+  l.pages = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
   must(l.file >= 0 && pipe2(l.pipe, O_CLOEXEC) == 0);
+  must(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, l.datagram) == 0);
   for (size_t i = 0; i < FILE_SIZE; i++) l.content[i] = (char)('a' + dice_below(l.dice, 26));
   must(write(l.file, l.content, FILE_SIZE) == FILE_SIZE);
   make_pools();
   while (running()) {
     const size_t i = dice_below(l.dice, sizeof tries / sizeof *tries);
-    tries[i]();
+    for (int k = 0; k < tries[i].times; k++) tries[i].try();
     did_one(w);
     if (dice_below(l.dice, 20) != 0) continue;
     size_t c = dice_below(l.dice, SPARSE_SIZES);

@@ -159,6 +159,21 @@ static void by_attribute(void) {
   pthread_attr_destroy(&a);
 }
 
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* these are */
+static void by_name(void) {
+  struct sigaction mine = {.sa_handler = on_signal}, seen, old;
+  must(sighold(SIGSEGV) == 0);
+  expect_blocked("sighold", true);
+  store();
+  must(sigrelse(SIGSEGV) == 0);
+  expect_blocked("sigrelse", false);
+  must(sigaction(SIGSEGV, &mine, &old) == 0 && siginterrupt(SIGSEGV, 0) == 0);
+  must(sigaction(SIGSEGV, NULL, &seen) == 0);
+  if (!(seen.sa_flags & SA_RESTART) || seen.sa_handler != on_signal) fail("siginterrupt: flags %#x", seen.sa_flags);
+  store();
+  must(sigaction(SIGSEGV, &old, NULL) == 0);
+}
+
 /* A program may set its handler for SIGSEGV back in the child of a vfork: its own must stay. */
 static void by_vfork(void) {
   struct sigaction mine = {.sa_handler = on_signal}, theirs = {.sa_handler = SIG_DFL}, seen, old;
@@ -179,14 +194,14 @@ static void by_vfork(void) {
 
 void mask_part(struct worker *w) {
   static void (*const waits[])(const sigset_t *) = {in_sigsuspend, in_ppoll, in_pselect, in_epoll_pwait, in_epoll_pwait2};
-  static void (*const ways[])(void) = {by_mask, by_call, by_handler, by_context, by_attribute, by_vfork};
+  static void (*const ways[])(void) = {by_mask, by_call, by_handler, by_context, by_attribute, by_name, by_vfork};
   struct sigaction action = {.sa_handler = on_signal};
   while (running()) {
     words = sparse_new(WORDS, sparse_size(&w->dice, 64), &w->dice);
     for (size_t i = 0; i < words.count; i++) *(uint64_t *)words.object[i] = number;
     must(sigaction(SIGUSR2, &action, NULL) == 0);
     for (int i = 0; running() && i < 50; i++) {
-      const size_t way = dice_below(&w->dice, 11);
+      const size_t way = dice_below(&w->dice, 12);
       if (way < 5)
         by_waiting(waits[way]);
       else

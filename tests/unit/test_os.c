@@ -111,6 +111,19 @@ TEST(failures_are_told_and_leave_errno_alone) {
   assert_int_equal(errno, ERRNO_BEFORE);
 }
 
+TEST(what_can_be_read_is_known) {
+  const size_t page = os_page_size();
+  char *p = os_reserve(2 * page);
+  assert_true(os_commit(p, page));
+  errno = 77;
+  assert_true(os_readable(p, page));
+  assert_true(os_readable(p + page - 8, 8));
+  assert_false(os_readable(p + page - 8, 16));
+  assert_false(os_readable(NULL, 8));
+  assert_int_equal(errno, 77);
+  os_unmap(p, 2 * page);
+}
+
 TEST(clocks_run_forward) {
   uint32_t ms = os_now_ms();
   uint64_t ns = os_now_ns();
@@ -155,6 +168,7 @@ int main(void) {
       cmocka_unit_test(moved_pages_keep_their_bytes_and_leave_a_hole),
       cmocka_unit_test(pages_of_two_mappings_move_wholly_or_not_at_all),
       cmocka_unit_test(failures_are_told_and_leave_errno_alone),
+      cmocka_unit_test(what_can_be_read_is_known),
       cmocka_unit_test(clocks_run_forward),
       cmocka_unit_test(the_limit_of_address_space_is_seen),
   };
