@@ -14,11 +14,12 @@ Arena arena = {.lock = LOCK_INIT(RANK_ARENA)};
 static size_t map_bytes(size_t pages) { return pages << (arena.page_shift - MAP_UNIT_SHIFT); }
 static size_t table_bytes(size_t pages) { return pages * sizeof(MiniHeap); }
 
-size_t arena_metadata_bytes(void) {
+size_t arena_metadata_bytes(bool ask) {
   lock_acquire(&arena.lock);
   const size_t map = round_up(map_bytes(arena.frontier), arena.page_size);
   const size_t table = round_up(table_bytes(arena.frontier), arena.page_size);
   lock_release(&arena.lock);
+  if (!ask) return map + table;
   return os_resident((void *)arena.class_map, map) + os_resident((char *)arena.base - table, table);
 }
 

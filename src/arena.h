@@ -112,8 +112,8 @@ size_t arena_purge_some(uint32_t now_ms, uint32_t age_ms, size_t keep, size_t mo
 /* The bound on dirty bytes for the present size of the heap. */
 size_t arena_dirty_limit(void);
 
-/* Bytes of the class map and the MiniHeap table in use. */
-size_t arena_metadata_bytes(void);
+/* Bytes of the class map and the MiniHeap table that are resident: the system is asked, or as many as are in use. */
+size_t arena_metadata_bytes(bool ask);
 
 /* Expensive: walks all pages and checks that each is in one state and that all counts agree. */
 void arena_assert_state(void);

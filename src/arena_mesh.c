@@ -72,6 +72,8 @@ bool arena_mesh_unmap_old_window(size_t at_most) {
 
 bool arena_mesh_in_unprepared_child(void) { return mesh.prepared != NULL && *mesh.prepared == 0; }
 
+bool arena_mesh_is_forbidden(unsigned reason) { return load_relaxed(&mesh.forbidden) & reason; }
+
 bool arena_mesh_forbid(unsigned reason) { return (or_relaxed(&mesh.forbidden, reason) & reason) == 0; }
 
 void arena_mesh_allow(unsigned reason) {

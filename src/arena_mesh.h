@@ -27,6 +27,7 @@ enum {
  * is true if the reason is new. Any thread. */
 bool arena_mesh_forbid(unsigned reason);
 void arena_mesh_allow(unsigned reason);
+bool arena_mesh_is_forbidden(unsigned reason);
 /* arena_fit_limit, and the window is cut as short. (mesh lock) */
 void arena_mesh_fit_limit(void);
 /* Opens window and barrier at first use. False if there is no meshing in this process. */

@@ -42,7 +42,7 @@ void stats_read(HeapStats *s) {
   s->mapped_bytes = pages_to_bytes(arena.committed);
   s->lock_waits += load_relaxed(&arena.lock.waits);
   lock_release(&arena.lock);
-  s->metadata_bytes = arena_metadata_bytes() + meta_resident();
+  s->metadata_bytes = arena_metadata_bytes(!arena_mesh_is_forbidden(FORBIDDEN_FILTERED)) + meta_resident();
   s->active_bytes -= s->trimmed_bytes;
   const size_t trimmed_free = min_size(s->free_bytes, s->trimmed_bytes);
   s->free_bytes -= trimmed_free;
