@@ -67,18 +67,18 @@ EXPORT int dup3(int old, int new, int flags) {
 }
 
 /* All that the kernel stores for one of these is a lock. */
-#define HIDING_FCNTL(name)                                            \
-  EXPORT int name(int fd, int command, ...) {                         \
-    va_list list;                                                     \
-    va_start(list, command);                                          \
-    void *argument = va_arg(list, void *);                            \
-    va_end(list);                                                     \
-    if (hidden(fd)) return -1;                                        \
+#define HIDING_FCNTL(name)                                                          \
+  EXPORT int name(int fd, int command, ...) {                                       \
+    va_list list;                                                                   \
+    va_start(list, command);                                                        \
+    void *argument = va_arg(list, void *);                                          \
+    va_end(list);                                                                   \
+    if (hidden(fd)) return -1;                                                      \
     if (command == F_SETFL && ((uintptr_t)argument & O_DIRECT)) expect_direct_io(); \
-    Published p = hazard_publish(argument, sizeof(struct flock));     \
-    int result = REAL(name)(fd, command, argument);                   \
-    hazard_clear(p);                                                  \
-    return result;                                                    \
+    Published p = hazard_publish(argument, sizeof(struct flock));                   \
+    int result = REAL(name)(fd, command, argument);                                 \
+    hazard_clear(p);                                                                \
+    return result;                                                                  \
   }
 
 HIDING_FCNTL(fcntl)

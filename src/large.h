@@ -9,8 +9,8 @@
 void *large_malloc(size_t size, size_t align, bool *zeroed);
 /* Ends the program unless `p` is the start of a large block. */
 void large_free(void *p);
-/* `p` is a large block; `size` is above SMALL_MAX, or of as many pages as it has. May move it. NULL with errno ENOMEM, and the block as
- * it was, when there is no memory. */
+/* `p` is a large block; `size` is above SMALL_MAX, or of as many pages as it has. May move it. NULL with errno ENOMEM,
+ * and the block as it was, when there is no memory. */
 void *large_realloc(void *p, size_t size);
 /* Bytes of the block. */
 size_t large_usable_size(const void *p);
