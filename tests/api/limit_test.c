@@ -200,18 +200,18 @@ static void caches_are_given_up_for_realloc(void **state) {
   run_under_limit(RLIMIT_AS, "230000000", sizes);
 }
 
+/* Freed at random, what the caches have lies in every span. */
 static int grow(void) {
-  enum { SIZE = 100, LARGE = 60000000 };
-  void *large = malloc(100000);
-  struct node *list = NULL, *node;
-  while ((node = malloc(SIZE)) != NULL) {
-    node->next = list;
-    list = node;
-  }
-  while (list) {
-    node = list->next;
-    free(list);
-    list = node;
+  enum { SIZE = 100, OBJECTS = 2000000, LARGE = 60000000 };
+  static void *object[OBJECTS];
+  struct dice dice = {1};
+  size_t count = 0;
+  void *large = malloc(40000);
+  while (count < OBJECTS && (object[count] = malloc(SIZE)) != NULL) count++;
+  while (count > 0) {
+    size_t i = dice_below(&dice, count);
+    free(object[i]);
+    object[i] = object[--count];
   }
   return opaque(realloc(large, LARGE)) == NULL;
 }
