@@ -84,8 +84,14 @@ static bool commit_to(uint32_t pages) {
 /* Where all that the system allows is committed, free pages of the heap may be all there is. */
 static void *pages_for_metadata(size_t bytes) {
   PageContent content;
-  uint32_t page = arena_alloc(bytes_to_pages(bytes), 1, CLASS_LARGE, CLASS_LARGE_TAIL, &content);
-  return page == 0 ? NULL : page_address(page);
+  const size_t pages = bytes_to_pages(bytes);
+  uint32_t page = arena_alloc(pages, 1, CLASS_LARGE, CLASS_LARGE_TAIL, &content);
+  if (page == 0) return NULL;
+  lock_acquire(&arena.lock);
+  arena.large_pages -= pages; /* counted as metadata */
+  arena.large_count--;
+  lock_release(&arena.lock);
+  return page_address(page);
 }
 
 bool arena_init(void) {

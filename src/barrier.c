@@ -12,6 +12,7 @@ static struct {
   _Atomic int uffd; /* (~, changed under the mesh lock) stays open: closing the last descriptor walks all mappings */
   _Atomic size_t registered; /* (~, changed under the mesh lock) bytes from the arena's base */
   _Atomic bool late_stores, direct_io; /* (~) are to be expected */
+  _Atomic bool ended; /* (~) */
   _Atomic bool torn;         /* (~) of what follows, some may be registered: it failed halfway */
   char *woken_from, *woken_to; /* (mesh lock) what this batch is to wake */
   uint64_t signals; /* (mesh lock) the mask to restore */
@@ -155,10 +156,17 @@ void barrier_drop(void) {
   store_relaxed(&barrier.registered, 0);
   /* It may be allowed less than its parent by the time it meshes. Until then wrappers publish again. */
   if (options.barrier == BARRIER_AUTO && uses_uffd(barrier.kind)) {
-    store_relaxed(&hazard_wanted, true);
+    store_relaxed(&hazard_wanted, !barrier_ended());
     barrier.kind = BARRIER_AUTO;
   }
 }
+
+void barrier_end(bool ended) {
+  store_relaxed(&barrier.ended, ended);
+  store_relaxed(&hazard_wanted, !ended);
+}
+
+bool barrier_ended(void) { return load_relaxed(&barrier.ended); }
 
 void barrier_fork_child(void) { barrier_drop(); }
 

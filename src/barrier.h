@@ -62,6 +62,9 @@ void barrier_move_fd(int fd);
 void barrier_fork(bool under_way);
 /* All locks held: gives the descriptor up, until the next batch. */
 void barrier_drop(void);
+/* No batch will ever be (or one may again): wrappers have nothing to publish, and make no system calls to find what. */
+void barrier_end(bool ended);
+bool barrier_ended(void);
 /* In the child of a fork: the descriptor is for the parent's memory. */
 void barrier_fork_child(void);
 

@@ -28,6 +28,13 @@ void *real_function(unsigned function) {
   return LIKELY(f != NULL) ? f : find(function);
 }
 
+/* A look-up takes the message away that a program got from dlerror, or is about to. What it may well call before it has
+ * written that down, the time and files, is looked up before it begins. */
+__attribute__((constructor)) static void find_first(void) {
+  static const uint16_t first[] = {REAL_clock_gettime, REAL_gettimeofday, REAL_open, REAL_open64, REAL_fstat};
+  for (unsigned i = 0; i < sizeof first / sizeof *first; i++) real_function(first[i]);
+}
+
 void real_find_all(void) {
   static _Atomic bool done;
   if (load_relaxed(&done)) return;

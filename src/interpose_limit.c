@@ -9,11 +9,15 @@
 #include "init.h"
 #include "interpose.h"
 #include "os.h"
+#include "pin.h"
 
 static void limited(__rlimit_resource_t resource) {
   if (resource != RLIMIT_AS || locks_held > 0) return;
   if (!load_acquire(&init_done) || arena.process != os_process()) return; /* acquire: init_slow's release */
+  const size_t limit = os_address_space_left(SIZE_MAX); /* were nothing mapped */
+  const size_t most = max_size(limit, load_relaxed(&arena.limit)) >> arena.page_shift;
   lock_acquire(mesh_lock());
+  pin_fit_limit((uint32_t)min_size(arena_pages_reserved(), most));
   arena_mesh_fit_limit();
   lock_release(mesh_lock());
 }

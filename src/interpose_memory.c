@@ -13,6 +13,7 @@
 #include "barrier.h"
 #include "fork.h"
 #include "init.h"
+#include "os.h"
 #include "os_syscall.h"
 #include "pin.h"
 
@@ -59,6 +60,8 @@ bool meshing_stop(unsigned reason, bool *first) {
 
 static int lock_all(int flags) {
   bool first;
+  /* What a child of vfork locks is its parent's, but the descriptors that it would close are its own. */
+  if (load_acquire(&init_done) && arena.process != os_process()) return result_of(-ENOMEM); /* acquire: init_slow's */
   if (!meshing_stop(FORBIDDEN_ALL_LOCKED, &first)) return -1;
   int result = result_of(raw_syscall(SYS_mlockall, flags));
   if (result != 0 && first) arena_mesh_allow(FORBIDDEN_ALL_LOCKED);

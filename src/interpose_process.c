@@ -228,7 +228,7 @@ static bool opens_direct(long number, const uintptr_t *a) {
 /* Where the kernel or a device stores when the call is long over: a thread's number at its end, what reads bring. */
 static void expect_later_stores(long number, const uintptr_t *a) {
   const struct iovec *buffers = (const struct iovec *)a[2];
-  if (number == SYS_io_uring_setup || number == SYS_io_uring_enter || number == SYS_io_setup) expect_late_stores();
+  if (number == SYS_io_uring_enter) expect_late_stores();
   if (opens_direct(number, a)) expect_direct_io();
   if (number == SYS_set_tid_address || number == SYS_rseq || number == SYS_set_robust_list)
     pin_for_good((void *)a[0], 64);
@@ -255,7 +255,14 @@ static bool before_filter(bool *first) {
   *first = false;
   if (load_acquire(&init_done) && arena.process != os_process()) return true; /* acquire: init_slow's release */
   barrier_needs_segv(); /* asks the kernel, if nobody has yet: that must not come later */
-  return meshing_stop(FORBIDDEN_FILTERED, first);
+  if (!meshing_stop(FORBIDDEN_FILTERED, first)) return false;
+  barrier_end(true);
+  return true;
+}
+
+static void filter_failed(void) {
+  arena_mesh_allow(FORBIDDEN_FILTERED);
+  barrier_end(false);
 }
 
 EXPORT int prctl(int option, ...) {
@@ -270,7 +277,7 @@ EXPORT int prctl(int option, ...) {
   hazard_add(&p, (void *)a[1], SYSCALL_STORES_MAX);
   int result = REAL(prctl)(option, a[0], a[1], a[2], a[3]);
   hazard_clear(p);
-  if (stopped && result < 0) arena_mesh_allow(FORBIDDEN_FILTERED);
+  if (stopped && result < 0) filter_failed();
   return result;
 }
 
@@ -296,7 +303,8 @@ EXPORT long syscall(long number, ...) {
   Published p = publish_call(number, a);
   result = REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
   hazard_clear(p);
-  if (stopped && result < 0) arena_mesh_allow(FORBIDDEN_FILTERED);
+  if ((number == SYS_io_uring_setup || number == SYS_io_setup) && result >= 0) expect_late_stores();
+  if (stopped && result < 0) filter_failed();
   part(forks, result == 0);
   wait_for_child(held, result == 0);
   return result;

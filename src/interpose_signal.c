@@ -145,7 +145,7 @@ EXPORT int sigignore(int number) { return signal(number, SIG_IGN) == SIG_ERR ? -
 static _Thread_local bool segv_blocked;
 
 const sigset_t *open_mask(const sigset_t *set, sigset_t *copy) {
-  if (set == NULL || !barrier_needs_segv() || !os_readable(set, sizeof(uint64_t))) return set;
+  if (set == NULL || !barrier_needs_segv() || barrier_ended() || !os_readable(set, sizeof(uint64_t))) return set;
   if (sigismember(set, SIGSEGV) != 1) return set;
   *copy = *set;
   sigdelset(copy, SIGSEGV);
@@ -161,7 +161,7 @@ void open_mask_of_call(long number, uintptr_t *a, uint64_t *copy) {
     if (number != calls[i].number) continue;
     const uint64_t *mask = (const uint64_t *)a[calls[i].argument];
     if (number == SYS_rt_sigprocmask && a[0] == SIG_UNBLOCK) return;
-    if (mask == NULL || !barrier_needs_segv() || !os_readable(mask, sizeof *mask)) return;
+    if (mask == NULL || !barrier_needs_segv() || barrier_ended() || !os_readable(mask, sizeof *mask)) return;
     if (!(*mask & SEGV_BIT)) return;
     *copy = *mask & ~SEGV_BIT;
     a[calls[i].argument] = (uintptr_t)copy;

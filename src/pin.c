@@ -18,19 +18,30 @@ enum {
 static struct {
   _Atomic uint32_t *entry; /* (C after the first pin) entries (S) */
   _Atomic uint32_t count;  /* (~, raised under the mesh lock) usable */
+  size_t reserved;         /* (mesh lock) entries */
 } pins;
 
 /* (mesh lock) */
 static bool make_usable(uint32_t page) {
-  const size_t size = sizeof *pins.entry, reserved = round_up(arena_pages_reserved(), STEP);
+  const size_t size = sizeof *pins.entry;
   const uint32_t count = load_relaxed(&pins.count);
   if (page < count) return true;
-  if (pins.entry == NULL) pins.entry = (_Atomic uint32_t *)os_reserve(reserved * size);
-  if (pins.entry == NULL) return false;
+  if (pins.entry == NULL) {
+    pins.reserved = round_up(arena_pages_reserved(), STEP);
+    pins.entry = (_Atomic uint32_t *)os_reserve(pins.reserved * size);
+  }
+  if (pins.entry == NULL || page >= pins.reserved) return false;
   const uint32_t more = (uint32_t)round_up((size_t)page + 1, STEP) - count;
   if (!os_commit((void *)(pins.entry + count), more * size)) return false;
   store_release(&pins.count, count + more); /* pairs with the acquire in is_usable */
   return true;
+}
+
+void pin_fit_limit(uint32_t pages) {
+  const size_t keep = round_up(max_size(pages, load_relaxed(&pins.count)), STEP);
+  if (pins.entry == NULL || keep >= pins.reserved) return;
+  os_unmap((void *)(pins.entry + keep), (pins.reserved - keep) * sizeof *pins.entry);
+  pins.reserved = keep;
 }
 
 static bool is_usable(uint32_t page) { return page < load_acquire(&pins.count); } /* acquire: make_usable's release */

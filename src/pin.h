@@ -19,6 +19,9 @@ bool pin_locked(const void *p, size_t size);
 void unpin_locked(const void *p, size_t size);
 void unpin_all_locked(void);
 
+/* The arena will have no more than so many pages: gives back what is reserved to note pins of others in. (mesh lock) */
+void pin_fit_limit(uint32_t pages);
+
 /* The span that starts at `page` is pinned. (S) */
 bool pin_holds(uint32_t page);
 /* The span is no more. (S) */

@@ -203,10 +203,10 @@ static void caches_are_given_up_for_realloc(void **state) {
 /* Freed at random, what the caches have lies in every span. */
 static int grow(void) {
   enum { SIZE = 100, OBJECTS = 2000000, LARGE = 60000000 };
-  static void *object[OBJECTS];
   struct dice dice = {1};
   size_t count = 0;
-  void *large = malloc(40000);
+  void **object = malloc(OBJECTS * sizeof *object), *large = malloc(40000);
+  if (object == NULL || large == NULL) return 1;
   while (count < OBJECTS && (object[count] = malloc(SIZE)) != NULL) count++;
   while (count > 0) {
     size_t i = dice_below(&dice, count);

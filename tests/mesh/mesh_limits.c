@@ -287,6 +287,8 @@ static void live_under_lowered_limit(bool meshed) {
   fill(true);
   thin(3);
   if (meshed) mesh("before the limit");
+  if (mlock(objects[0].address != NULL ? objects[0].address : &dice, 1) != 0 && errno != ENOMEM && errno != EPERM)
+    fail("mlock");
   const struct rlimit low = {LIMIT * MEGABYTE, RLIM_INFINITY};
   lower_in_child_of_vfork(&low);
   if ((meshed ? prlimit(0, RLIMIT_AS, &low, NULL) : setrlimit(RLIMIT_AS, &low)) != 0) fail("no limit can be set");
