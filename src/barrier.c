@@ -95,6 +95,7 @@ bool barrier_allows(size_t object_size) {
   return !load_relaxed(&barrier.late_stores) && object_size < 4096 && object_size != 1024;
 }
 
+/* Acquire pairs with nothing: it is the mesh lock, which the caller takes next, that orders them with batches. */
 bool barrier_expect_late_stores(void) { return !exchange_acquire(&barrier.late_stores, true); }
 
 bool barrier_expect_direct_io(void) { return !exchange_acquire(&barrier.direct_io, true); }

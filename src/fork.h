@@ -14,8 +14,9 @@ void fork_handlers_install(void);
 bool fork_possible(void);
 
 /* What the handlers do, for the ways to make a process that run no handlers. False, and nothing was done nor
- * is to be, if there is no heap yet, or the calling thread is in a signal handler that interrupted it where it forks, holds a lock, or is
- * about to: it would wait for itself. The child may then read what is shared, and start another program. */
+ * is to be, if there is no heap yet, or the calling thread is in a signal handler that interrupted it where it forks,
+ * holds a lock, or is about to: it would wait for itself. The child may then read what is shared, and start another
+ * program. */
 bool fork_prepare(void);
 void fork_parent(void);
 void fork_child(void);

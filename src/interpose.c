@@ -36,7 +36,7 @@ __attribute__((constructor)) static void find_first(void) {
 }
 
 void real_find_all(void) {
-  static _Atomic bool done;
+  static _Atomic bool done; /* (~) set before there is a second thread */
   if (load_relaxed(&done)) return;
   store_relaxed(&done, true);
   for (unsigned i = 0; i < REAL_COUNT; i++)
