@@ -62,6 +62,13 @@ enum {
 #define MAGAZINE_FREE_BYTES (16 * KIB)
 #define MAGAZINE_LIVE_SHARE 4
 
+/* A thread looks for classes whose pages are kept by nothing but caches whenever so many more bytes are in use. */
+#define PINNED_LOOK (128 * KIB)
+/* ... that have at least this in spans, bytes, ... */
+#define PINNED_MIN (64 * KIB)
+/* ... and drains about so many slots at a time: 0.1 ms. */
+#define PINNED_SLOTS 8192
+
 /* The arena: reserve this much address space, or the largest half, quarter, ... that can be had. */
 #define ARENA_RESERVE_MAX ((size_t)1 << 40) /* page numbers fit 28 bits: see MiniHeap */
 #define ARENA_RESERVE_MIN (4 * MIB)

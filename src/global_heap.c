@@ -193,6 +193,16 @@ void global_heap_drain(unsigned c, void *const *slots, size_t count) {
   lock_release(&h->lock);
 }
 
+bool global_heap_is_pinned(unsigned c, size_t cached) {
+  ClassHeap *h = &class_heaps[c];
+  const size_t live = load_relaxed(&h->live);
+  if (2 * cached < live) return false;
+  lock_acquire(&h->lock);
+  const size_t held = pages_to_bytes((size_t)h->spans * size_classes[c].span_pages);
+  lock_release(&h->lock);
+  return held >= PINNED_MIN && 2 * held >= 3 * live * size_classes[c].size;
+}
+
 /* --------------------------------------------------------------------------------------- depot */
 
 Magazine *depot_put_full(unsigned c, Magazine *full) {

@@ -18,6 +18,10 @@ bool global_heap_make_span(uint32_t page, unsigned c);
  * slot: a double free, or a free of a pointer that malloc did not return. */
 void global_heap_drain(unsigned c, void *const *slots, size_t count);
 
+/* At least half of the live slots of class `c` are cached, `cached` being those that the caller knows of, in spans that
+ * hold half as much again: caches are what keeps pages from being free. */
+bool global_heap_is_pinned(unsigned c, size_t cached);
+
 /* Hands a full magazine in; returns an empty one, or NULL when the system has no memory. Either way the
  * slots are no longer the caller's. The magazine returned may be the one handed in. */
 Magazine *depot_put_full(unsigned c, Magazine *full);

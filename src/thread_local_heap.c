@@ -135,6 +135,30 @@ void thread_heap_shrink(uint64_t now_ms) {
   shrink_unused(heap);
 }
 
+/* Slots of a class, at most, that its vector and the depot hold. */
+static size_t cached_for(const ThreadLocalHeap *heap, unsigned c) {
+  const size_t own = shuffle_vector_count(&heap->vector[c]) + load_relaxed(&heap->behind[c]);
+  return own == 0 ? 0 : own + depot_cached(c);
+}
+
+/* Slots that a program has done with for now, cached, pin spans all over the heap, and the free pages between these are no
+ * runs for what it does next: the heap would grow. Draining them costs less than the page faults. */
+static void drain_pinned(ThreadLocalHeap *heap, unsigned busy) {
+  const size_t used = arena_used_bytes();
+  if (used < heap->pinned_look) heap->pinned_look = used;
+  if (used - heap->pinned_look < PINNED_LOOK || heap->slow_calls == heap->pinned_calls) return;
+  size_t drained = 0;
+  for (unsigned c = CLASS_FIRST; c < CLASS_END && drained < PINNED_SLOTS; c++) {
+    const size_t cached = c == busy ? 0 : cached_for(heap, c);
+    if (cached == 0 || !global_heap_is_pinned(c, cached)) continue;
+    depot_drain_some(c, PINNED_SLOTS / size_classes[c].capacity);
+    drain_vector(heap, c);
+    drained += cached;
+  }
+  heap->pinned_look = used;
+  heap->pinned_calls = heap->slow_calls;
+}
+
 static void housekeeping(ThreadLocalHeap *heap) {
   if (++heap->slow_calls % SLOW_CALLS_A_LOOK != 0) return;
   uint64_t now_ms = os_now_ms();
@@ -188,6 +212,7 @@ static void refill(ThreadLocalHeap *heap, unsigned c) {
       return;
     }
   }
+  drain_pinned(heap, c);
   size_t want = min_size(heap->refill[c], full_size);
   if ((m == NULL || m->capacity < want) && !grow_magazine(v, c) && m == NULL) return;
   m = shuffle_vector_magazine(v);
@@ -243,7 +268,13 @@ void *thread_heap_malloc_slow(size_t size) {
   return thread_heap_malloc_large(size, 1, NULL);
 }
 
+static void drain_pinned_before_large(void) {
+  ThreadLocalHeap *heap = thread_heap;
+  if (heap != &empty_heap && !heap->direct) drain_pinned(heap, CLASS_NONE);
+}
+
 void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed) {
+  drain_pinned_before_large();
   void *p = large_malloc(size, align, zeroed);
   if (p != NULL || size > PTRDIFF_MAX) return p;
   give_up_caches();
@@ -251,6 +282,7 @@ void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed) {
 }
 
 void *thread_heap_realloc_large(void *p, size_t size) {
+  drain_pinned_before_large();
   void *q = large_realloc(p, size);
   if (q != NULL || size > PTRDIFF_MAX) return q;
   give_up_caches();

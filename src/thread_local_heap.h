@@ -13,6 +13,8 @@ typedef struct ThreadLocalHeap {
   Rng rng;                            /* (T) */
   uint32_t slow_calls;                /* (T) */
   uint64_t last_shrink;               /* (T) os_now_ms */
+  size_t pinned_look;                 /* (T) arena_used_bytes at the last look for pinned classes, or less since */
+  uint32_t pinned_calls;              /* (T) slow_calls then */
   uint16_t refill[CLASS_MAP_VALUES];  /* (T) slots to ask for next: doubles with each refill */
   _Atomic uint16_t behind[CLASS_MAP_VALUES]; /* (T) slots in the previous magazine; read by others */
   bool used[CLASS_MAP_VALUES];        /* (T) a slow path since the last shrink */

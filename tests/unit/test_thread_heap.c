@@ -115,6 +115,25 @@ TEST(caches_are_bounded_in_slots_and_bytes) {
   }
 }
 
+/* Freed at random, the last objects of a class, all cached, lie in most of its spans. */
+TEST(caches_pin_no_spans_while_the_heap_grows) {
+  enum { OBJECTS = 50000, SIZE = 32, OTHERS = 4000, OTHER_SIZE = 512 };
+  static void *object[OBJECTS];
+  const ClassHeap *h = &class_heaps[size_class_of(SIZE)];
+  Rng rng;
+  rng_seed(&rng, 1);
+  for (size_t i = 0; i < OBJECTS; i++) {
+    const size_t j = rng_below(&rng, (uint32_t)i + 1);
+    object[i] = object[j];
+    object[j] = mesh_malloc(SIZE);
+  }
+  for (size_t i = 0; i < OBJECTS; i++) mesh_free(object[i]);
+  assert_true(h->spans > h->spans_peak / 2);
+  for (size_t i = 0; i < OTHERS; i++) object[i] = mesh_malloc(OTHER_SIZE);
+  assert_true(h->spans < 10);
+  for (size_t i = 0; i < OTHERS; i++) mesh_free(object[i]);
+}
+
 /* ------------------------------------------------------------------------------------------ threads */
 
 static void *use_all_classes(void *unused) {
@@ -336,6 +355,7 @@ int main(void) {
       cmocka_unit_test(threads_exchange_objects),
       cmocka_unit_test(threads_resize_blocks),
       cmocka_unit_test(threads_of_a_small_program_share_no_cache_lines),
+      cmocka_unit_test(caches_pin_no_spans_while_the_heap_grows),
       cmocka_unit_test(destructors_that_run_later_leave_nothing_behind),
       cmocka_unit_test(misuse_is_seen_when_the_cache_drains),
       cmocka_unit_test(hardened_mode_sees_it_at_once),
