@@ -7,11 +7,13 @@
 SizeClass size_classes[CLASS_END];
 uint8_t size_class_table[SMALL_MAX / MIN_ALIGN + 1];
 
-/* Bytes of the i-th regular class, i from 0: 16, 32, ..., 128, 160, 192, 224, 256, 320, ... */
-static uint32_t regular_size(unsigned i) {
-  if (i < 8) return (i + 1) * MIN_ALIGN;
-  unsigned doubling = (i - 8) / 4, quarter = (i - 8) % 4;
-  return (5 + quarter) << (5 + doubling);
+/* The class after that of `size` bytes: 16, 32, ..., 128, 160, 192, 224, 256, 320, ..., 1024, 1152, 1280, 1536, ... */
+static uint32_t next_size(uint32_t size) {
+  if (size < 8 * MIN_ALIGN) return size + MIN_ALIGN;
+  const uint32_t power = (uint32_t)1 << log2_floor(size), with_header = power / 8 * 9;
+  const bool extra = power >= HEADER_CLASS_MIN && power <= HEADER_CLASS_MAX;
+  if (extra && size == power) return with_header;
+  return (extra && size == with_header ? power : size) + power / 4;
 }
 
 /* Fewest pages in which slots of this size waste at most 1/16. */
@@ -40,8 +42,9 @@ static void init_class(unsigned c, uint32_t size, size_t page_size) {
 }
 
 void size_classes_init(size_t page_size) {
+  uint32_t size = 0;
   for (unsigned i = 0; i < CLASS_REGULAR_COUNT; i++)
-    init_class(CLASS_FIRST + i, regular_size(i), page_size);
+    init_class(CLASS_FIRST + i, size = next_size(size), page_size);
   for (unsigned i = 0; i < CLASS_PINNED_COUNT; i++)
     init_class(CLASS_PINNED_FIRST + i, (uint32_t)PINNED_ALIGN << i, page_size);
   size_t done = 0;

@@ -1,5 +1,6 @@
 /* Size classes: sixteen bytes apart up to 128, then four to a doubling up to SMALL_MAX, so that at most
- * a fifth of a slot is lost to rounding. After them come the pinned classes, powers of two whose spans
+ * a fifth of a slot is lost to rounding. From 1 KiB to 8 KiB there is one more, an eighth above each power of two: blocks
+ * of a power of two with a header are what programs ask for most often there. After them come the pinned classes, powers of two whose spans
  * never mesh, for objects asked for with an alignment of PINNED_ALIGN or more.
  *
  * Class numbers are also the values of the class map, one byte for each 4 KiB of the arena. */
@@ -11,7 +12,9 @@
 enum {
   CLASS_NONE = 0, /* pages that are free or were never used */
   CLASS_FIRST = 1,
-  CLASS_REGULAR_COUNT = 8 + 4 * 8,
+  HEADER_CLASS_MIN = 1024, /* smallest and largest power of two with a class for one with a header */
+  HEADER_CLASS_MAX = 8192,
+  CLASS_REGULAR_COUNT = 8 + 4 * 8 + 4,
   CLASS_PINNED_FIRST = CLASS_FIRST + CLASS_REGULAR_COUNT,
   CLASS_PINNED_COUNT = 7, /* 512 to 32768 */
   CLASS_END = CLASS_PINNED_FIRST + CLASS_PINNED_COUNT, /* one past the last small class */
