@@ -7,7 +7,10 @@
 #include "options.h"
 #include "os.h"
 
-enum { STEP_MS = 10 }; /* between looks, and between pieces of work */
+enum {
+  STEP_MS = 10, /* between looks */
+  BUSY_MS = 1,  /* where others want what the work needs */
+};
 #define WORK_NS 500000
 #define STACK_SIZE (256 * KIB)
 
@@ -17,9 +20,10 @@ static void *run(void *unused) {
     uint64_t now_ms = os_now_ms();
     while (global_heap_tick(now_ms)) {
     }
-    while (mesh_pass_work(WORK_NS) == MESH_MORE) {
+    MeshProgress progress;
+    while ((progress = mesh_pass_work(WORK_NS)) == MESH_MORE) {
     }
-    os_sleep_ms(STEP_MS);
+    os_sleep_ms(progress == MESH_BUSY ? BUSY_MS : STEP_MS);
   }
   return NULL;
 }

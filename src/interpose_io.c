@@ -477,7 +477,7 @@ PUBLISH_ALL(FILE *, popen, (const char *command, const char *mode), (command, mo
 /* A stream's buffer that the program chose, and the one byte that a stream without has in itself, are read
  * into by calls that nobody can wrap. */
 #define PIN_IF_WANTED(b, n) \
-  (hazard_concerns((uintptr_t)(b)) ? (void)pin_for_good((const void *)(b), (n)) : (void)0)
+  (hazard_concerns((uintptr_t)(b)) ? pin_for_good((const void *)(b), (n)) : (void)0)
 
 EXPORT int setvbuf(FILE *f, char *b, int mode, size_t n) {
   if (mode == _IONBF)

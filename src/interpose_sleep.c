@@ -76,6 +76,7 @@ static int work_and_wait(Wait *w, uint64_t ns, const sigset_t *mask, bool own_ca
     uint64_t piece = piece_of(left);
     if (next_ms != UINT32_MAX && next_ms != 0) piece = min_size(piece, next_ms * (uint64_t)1000000);
     int n = w->wait(w, piece, mask);
+    idle_awake();
     if (n != 0 || piece == left) return n;
   }
 }

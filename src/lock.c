@@ -6,6 +6,7 @@
 enum { SPINS = 100 }; /* about 1 to 3 us: as long as a short critical section, well below a sleep */
 
 _Thread_local uint32_t locks_held;
+_Thread_local bool lock_was_wanted;
 
 static inline void cpu_relax(void) {
 #if defined(__x86_64__)
@@ -25,7 +26,10 @@ void lock_wait(Lock *lock) {
   while (exchange_acquire(&lock->word, 2) != 0) os_futex_wait((uint32_t *)&lock->word, 2);
 }
 
-void lock_wake(Lock *lock) { os_futex_wake((uint32_t *)&lock->word, 1); }
+void lock_wake(Lock *lock) {
+  lock_was_wanted = true;
+  os_futex_wake((uint32_t *)&lock->word, 1);
+}
 
 void lock_reset(Lock *lock) {
   if (MESH_DEBUG) lock_note_released(lock);

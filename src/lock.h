@@ -36,6 +36,10 @@ void lock_check_rank(const Lock *lock);
 void lock_note_taken(const Lock *lock);
 void lock_note_released(const Lock *lock);
 
+/* Somebody had to sleep for a lock that the calling thread held, since the thread last set this to false. A lock goes to
+ * whoever comes first: who takes it again and again has to leave the other time to wake up. */
+extern _Thread_local bool lock_was_wanted __attribute__((tls_model("initial-exec")));
+
 /* Locks that the calling thread has or is about to have, for a handler that interrupted it. */
 extern _Thread_local uint32_t locks_held __attribute__((tls_model("initial-exec")));
 static inline void lock_count(uint32_t more) {

@@ -324,7 +324,8 @@ static MeshProgress work_locked(uint64_t ns) {
   const uint64_t begin = os_now_ns();
   uint64_t now = begin;
   MeshProgress progress = MESH_MORE;
-  while (progress == MESH_MORE && now - begin < ns) {
+  lock_was_wanted = false;
+  while (progress == MESH_MORE && !lock_was_wanted && now - begin < ns) {
     progress = step();
     now = os_now_ns();
   }
@@ -340,7 +341,7 @@ MeshProgress mesh_pass_work(uint64_t ns) {
   if (!lock_try(mesh_lock())) return MESH_BUSY;
   MeshProgress progress = work_locked(ns);
   lock_release(mesh_lock());
-  return progress;
+  return progress == MESH_MORE && lock_was_wanted ? MESH_BUSY : progress;
 }
 
 uint32_t mesh_pass_next_due(uint64_t now_ms) {

@@ -11,7 +11,7 @@ typedef enum MeshProgress {
   MESH_NOTHING, /* nothing to gain: no pass is under way or due */
   MESH_LATER,   /* nothing to do now, but soon: spans have yet to settle, or the period is not over */
   MESH_MORE,    /* a pass is under way */
-  MESH_BUSY,    /* another thread is at it */
+  MESH_BUSY,    /* another thread is at it, or waits for a lock that it needs: leave it a millisecond */
 } MeshProgress;
 
 /* Works for about `ns` nanoseconds. */

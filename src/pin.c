@@ -150,7 +150,23 @@ static void unpin_by(const void *p, size_t size, uint32_t one) {
 
 bool pin(const void *p, size_t size) { return pin_by(p, size, PIN); }
 void unpin(const void *p, size_t size) { unpin_by(p, size, PIN); }
-bool pin_for_good(const void *p, size_t size) { return pin_by(p, size, FOR_GOOD); }
+/* Without a lock: the spans cannot end while the caller has a live object in them. */
+static bool is_for_good(const void *p, size_t size) {
+  if (!clip(&p, &size)) return true;
+  const uint32_t last = page_of((const char *)p + size - 1);
+  for (uint32_t page = page_of(p); page <= last; page++) {
+    const unsigned c = class_at(page_address(page));
+    if (c < CLASS_FIRST || c >= CLASS_END) continue;
+    const uint32_t head = page - miniheap_of(page)->offset;
+    if (!is_usable(head) || !(load_relaxed(&pins.entry[head]) & FOR_GOOD)) return false;
+  }
+  return true;
+}
+
+void pin_for_good(const void *p, size_t size) {
+  if (!is_for_good(p, size)) pin_by(p, size, FOR_GOOD);
+}
+
 bool pin_locked(const void *p, size_t size) { return pin_by(p, size, LOCKED); }
 void unpin_locked(const void *p, size_t size) { unpin_by(p, size, LOCKED); }
 

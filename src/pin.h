@@ -12,8 +12,8 @@
  * it in: then the span may be meshed. */
 bool pin(const void *p, size_t size);
 void unpin(const void *p, size_t size);
-/* The same, but unpin does not end it. */
-bool pin_for_good(const void *p, size_t size);
+/* The same, but unpin does not end it. Takes no lock where that has been done. */
+void pin_for_good(const void *p, size_t size);
 /* The same for locked memory, which is counted apart: it may all be unlocked at once. */
 bool pin_locked(const void *p, size_t size);
 void unpin_locked(const void *p, size_t size);

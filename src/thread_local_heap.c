@@ -116,23 +116,28 @@ static ThreadLocalHeap *own_heap(void) {
 
 /* ------------------------------------------------------------------------------------ slow paths */
 
-/* Drains what went unused since the last look. A class is unused if no slow path ran for it and its top
- * stands where it stood: a guess that costs one refill when it is wrong. */
-static void shrink_unused(ThreadLocalHeap *heap) {
+/* Drains what went unused since the last look; false if nothing is left. A class is unused if no slow path ran for it
+ * and its top stands where it stood: a guess that costs one refill when it is wrong. */
+static bool shrink_unused(ThreadLocalHeap *heap) {
+  bool left = false;
   for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) {
     ShuffleVector *v = &heap->vector[c];
     void **top = load_relaxed(&v->top);
     if (!heap->used[c] && top == heap->seen[c] && top != NULL) drain_vector(heap, c);
     heap->used[c] = false;
     heap->seen[c] = load_relaxed(&v->top);
+    left |= heap->seen[c] != NULL;
   }
+  return left;
 }
 
-void thread_heap_shrink(uint64_t now_ms) {
+uint32_t thread_heap_shrink(uint64_t now_ms) {
   ThreadLocalHeap *heap = thread_heap;
-  if (heap == &empty_heap || heap->direct || now_ms - heap->last_shrink < SHRINK_MS) return;
+  if (heap == &empty_heap || heap->direct) return UINT32_MAX;
+  const uint64_t since = now_ms - heap->last_shrink;
+  if (since < SHRINK_MS) return (uint32_t)(SHRINK_MS - since);
   heap->last_shrink = now_ms;
-  shrink_unused(heap);
+  return shrink_unused(heap) ? SHRINK_MS : UINT32_MAX;
 }
 
 /* Slots of a class, at most, that its vector and the depot hold. */
@@ -159,8 +164,15 @@ static void drain_pinned(ThreadLocalHeap *heap, unsigned busy) {
   heap->pinned_calls = heap->slow_calls;
 }
 
+/* True in one of so many slow paths. */
+static bool is_time_to_look(ThreadLocalHeap *heap) {
+  static _Atomic uint32_t direct_calls; /* of the threads that share direct_heap */
+  const uint32_t calls = heap->direct ? add_relaxed(&direct_calls, 1) : heap->slow_calls++;
+  return (calls + 1) % SLOW_CALLS_A_LOOK == 0;
+}
+
 static void housekeeping(ThreadLocalHeap *heap) {
-  if (++heap->slow_calls % SLOW_CALLS_A_LOOK != 0) return;
+  if (!is_time_to_look(heap)) return;
   uint64_t now_ms = os_now_ms();
   if (global_heap_tick(now_ms)) return; /* one piece of one thing in a call of the program's */
   mesh_pass_tick(now_ms);
@@ -245,7 +257,11 @@ static void *malloc_direct(unsigned c) {
 
 void *thread_heap_malloc_class(unsigned c) {
   ThreadLocalHeap *heap = own_heap();
-  if (heap == NULL || heap->direct) return malloc_direct(c);
+  if (heap == NULL) return malloc_direct(c);
+  if (heap->direct) {
+    housekeeping(heap);
+    return malloc_direct(c);
+  }
   ShuffleVector *v = &heap->vector[c];
   void *p = shuffle_vector_pop(v);
   if (p != NULL) return p;
@@ -329,6 +345,7 @@ static bool make_room(ThreadLocalHeap *heap, unsigned c) {
 
 static void free_small(void *p, unsigned c) {
   ThreadLocalHeap *heap = own_heap();
+  if (heap != NULL && heap->direct) housekeeping(heap);
   if (heap != NULL && !heap->direct) {
     ShuffleVector *v = &heap->vector[c];
     /* A thread's first free of a class may be of a gift, beside which others have theirs: what it takes next shall

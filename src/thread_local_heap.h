@@ -34,8 +34,9 @@ void thread_heap_free_slow(void *p);
 void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed);
 void *thread_heap_realloc_large(void *p, size_t size);
 
-/* Drains the calling thread's vectors that went unused since the last time, if that is long enough. */
-void thread_heap_shrink(uint64_t now_ms);
+/* Drains the calling thread's vectors that went unused since the last time, if that is long enough. Milliseconds until
+ * it is worth while again; UINT32_MAX if the vectors are empty. */
+uint32_t thread_heap_shrink(uint64_t now_ms);
 /* Gives all of the calling thread's cached slots back to their spans. */
 void thread_heap_flush(void);
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/time.h>
 #include <time.h>
@@ -124,6 +125,34 @@ static void a_cancelled_sleeper_has_its_own_signal_mask(void **state) {
   assert_int_equal(blocked, 0);
 }
 
+static void *sleep_long(void *unused) {
+  for (int i = 0; i < 2; i++) poll(NULL, 0, 1000);
+  return unused;
+}
+
+/* One of many threads that sleep works, not each. */
+static void sleepers_wake_seldom(void **state) {
+  (void)state;
+  enum { THREADS = 100, OBJECTS = 400000, SIZE = 256 };
+  static void *object[OBJECTS];
+  pthread_t thread[THREADS];
+  struct rusage before, after;
+  struct dice dice = {1};
+  for (size_t i = 0; i < OBJECTS; i++) memset(object[i] = malloc(SIZE), 1, SIZE);
+  for (size_t i = 0; i < OBJECTS; i++) {
+    if (dice_below(&dice, 8) == 0) continue;
+    free(object[i]);
+    object[i] = NULL;
+  }
+  getrusage(RUSAGE_SELF, &before);
+  for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&thread[i], NULL, sleep_long, NULL), 0);
+  for (int i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
+  getrusage(RUSAGE_SELF, &after);
+  print_message("%ld switches\n", after.ru_nvcsw - before.ru_nvcsw);
+  assert_true(after.ru_nvcsw - before.ru_nvcsw < 25 * THREADS);
+  for (size_t i = 0; i < OBJECTS; i++) free(object[i]);
+}
+
 /* Not before its time, at least. */
 static void sleeps_last(void **state) {
   (void)state;
@@ -142,6 +171,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(select_touches_what_the_descriptors_take), cmocka_unit_test(sleep_counts_down),
       cmocka_unit_test(a_handler_may_sleep),                      cmocka_unit_test(sleeps_last),
+      cmocka_unit_test(sleepers_wake_seldom),
       cmocka_unit_test(a_cancelled_sleeper_has_its_own_signal_mask),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

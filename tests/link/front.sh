@@ -25,6 +25,8 @@ check() {
 
 check cat /proc/self/smaps
 check sed '' /proc/self/smaps
+check grep '' /proc/self/smaps
 check awk '{ print }' /proc/self/smaps
+check head -n 100000 /proc/self/smaps
 check sh -c 'while IFS= read -r line; do printf "%s\n" "$line"; done </proc/self/smaps'
 exit $failed

@@ -36,9 +36,15 @@ TEST(a_waiter_sleeps_and_is_woken) {
   pthread_create(&thread, NULL, count_up, NULL);
   while (load_relaxed(&outer.waits) == waits) sched_yield();
   assert_int_equal(counter, 0);
+  lock_was_wanted = false;
   lock_release(&outer);
+  assert_true(lock_was_wanted);
   pthread_join(thread, NULL);
   assert_int_equal(counter, ROUNDS);
+  lock_was_wanted = false;
+  lock_acquire(&outer);
+  lock_release(&outer);
+  assert_false(lock_was_wanted);
 }
 
 static void *try_outer(void *result) {

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "child.h"
 #include "content.h"
@@ -9,6 +10,7 @@
 #include "heap_api.h"
 #include "meta.h"
 #include "options.h"
+#include "os.h"
 #include "stats.h"
 #include "thread_local_heap.h"
 #include "unit.h"
@@ -341,6 +343,30 @@ TEST(hardened_mode_sees_it_at_once) {
   mesh_free(neighbour);
 }
 
+/* Churn of one class, without a call that sleeps. */
+static void *churn(void *unused) {
+  for (int i = 0; i < 10000; i++) mesh_free(mesh_malloc(48));
+  return unused;
+}
+
+/* Ticks come of the calls of threads without caches too. */
+static void purge_hardened(void *unused) {
+  (void)unused;
+  options.hardened = true;
+  mesh_free(mesh_malloc(16 * MIB));
+  HeapStats s;
+  stats_read(&s);
+  if (s.dirty_bytes < 16 * MIB) _exit(1);
+  for (int i = 0; i < 1000 && s.dirty_bytes >= 16 * MIB; i++) {
+    os_sleep_ms(10);
+    run_thread(churn, NULL);
+    stats_read(&s);
+  }
+  _exit(s.dirty_bytes >= 16 * MIB);
+}
+
+TEST(hardened_mode_purges) { assert_child_passes(purge_hardened, NULL); }
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(objects_are_distinct_aligned_and_large_enough),
@@ -359,6 +385,7 @@ int main(void) {
       cmocka_unit_test(destructors_that_run_later_leave_nothing_behind),
       cmocka_unit_test(misuse_is_seen_when_the_cache_drains),
       cmocka_unit_test(hardened_mode_sees_it_at_once),
+      cmocka_unit_test(hardened_mode_purges),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
