@@ -1,0 +1,2 @@
+/* See deepbind.c. */
+int neighbour = 1;
