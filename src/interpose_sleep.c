@@ -22,6 +22,7 @@
 #include "os.h"
 
 #define NO_TIMEOUT UINT64_MAX
+#define BIT_OF(signal) ((uint64_t)1 << ((signal) - 1))
 
 /* One way to wait: at most `ns` nanoseconds, with `mask` as the signal mask. Returns what the call does. */
 typedef struct Wait {
@@ -80,18 +81,31 @@ static int work_and_wait(Wait *w, uint64_t ns, const sigset_t *mask, bool own_ca
   }
 }
 
-static void restore_signals(void *saved) { os_signals_restore(saved); }
+/* A thread that is cancelled as it goes to wait has all signals blocked still. One that is cancelled in the wait, or
+ * ended or left by a handler there, has the mask that it would have without us. */
+static void unblock_signals(void *saved) {
+  const uint64_t all = ~(uint64_t)0 & ~(BIT_OF(SIGKILL) | BIT_OF(SIGSTOP));
+  uint64_t now;
+  os_signals_block(&now);
+  os_signals_restore(now == all ? saved : &now);
+}
+
+/* libc's own, as pthread_cleanup_push was before it needed a jump buffer: a handler that interrupts the wait may leave by
+ * longjmp, which takes these off the thread's list, but no jump buffer. */
+extern void _pthread_cleanup_push(struct _pthread_cleanup_buffer *buffer, void (*routine)(void *), void *argument);
+extern void _pthread_cleanup_pop(struct _pthread_cleanup_buffer *buffer, int execute);
 
 static int idle_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
   uint64_t saved;
   sigset_t own;
-  int n;
+  struct _pthread_cleanup_buffer cleanup;
   os_signals_block(&saved);
   sigemptyset(&own);
   memcpy(&own, &saved, sizeof saved);
-  pthread_cleanup_push(restore_signals, &saved); /* a thread that is cancelled in the wait */
-  n = work_and_wait(w, ns, mask != NULL ? mask : &own, !in_handler_perhaps(saved));
-  pthread_cleanup_pop(1);
+  _pthread_cleanup_push(&cleanup, unblock_signals, &saved);
+  const int n = work_and_wait(w, ns, mask != NULL ? mask : &own, !in_handler_perhaps(saved));
+  _pthread_cleanup_pop(&cleanup, 0);
+  os_signals_restore(&saved);
   return n;
 }
 

@@ -1,6 +1,7 @@
 /* Calls that sleep, in which libmesh works: they return what libc's do, when libc's do, and touch no more memory. */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -124,6 +125,66 @@ static void a_cancelled_sleeper_has_its_own_signal_mask(void **state) {
   assert_int_equal(blocked, 0);
 }
 
+static _Thread_local sigjmp_buf before_sleep;
+static _Thread_local volatile sig_atomic_t may_jump;
+static _Atomic bool asleep;
+
+static void jump(int signal) {
+  (void)signal;
+  if (!may_jump) return;
+  may_jump = 0;
+  siglongjmp(before_sleep, 1);
+}
+
+/* What lay on the stack below the caller's frame lies there no more. */
+static __attribute__((noinline)) void overwrite_stack(void) {
+  char bytes[16384];
+  memset(opaque(bytes), 0x41, sizeof bytes);
+  opaque(bytes);
+}
+
+/* Until libmesh looks for work again, without a sleep that it would look in. */
+static void wait_for_next_look(void) {
+  for (const double begin = now(); now() - begin < 0.03;) sched_yield();
+}
+
+static bool is_blocked(int signal) {
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, NULL, &mask);
+  return sigismember(&mask, signal) == 1;
+}
+
+/* Ends as if it had slept where libc does: with the handler's mask, or its own. NULL if it does not. */
+static void *sleep_until_a_jump(void *keep_mask) {
+  make_work();
+  wait_for_next_look();
+  if (sigsetjmp(before_sleep, keep_mask != NULL) == 0) {
+    may_jump = 1;
+    atomic_store(&asleep, true);
+    for (;;) poll(NULL, 0, -1);
+  }
+  overwrite_stack();
+  pthread_exit(!is_blocked(SIGTERM) && is_blocked(SIGUSR1) == (keep_mask == NULL) ? before_sleep : NULL);
+}
+
+static void a_handler_may_jump_out_of_a_sleep(void **state) {
+  (void)state;
+  struct sigaction action = {.sa_handler = jump}, before;
+  assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+  for (int i = 0; i < 8; i++) {
+    pthread_t thread;
+    void *good;
+    atomic_store(&asleep, false);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_until_a_jump, i % 2 == 0 ? state : NULL), 0);
+    while (!atomic_load(&asleep)) sched_yield();
+    wait_for_next_look(); /* it has come to its sleep by then */
+    assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
+    assert_int_equal(pthread_join(thread, &good), 0);
+    assert_non_null(good);
+  }
+  sigaction(SIGUSR1, &before, NULL);
+}
+
 /* Not before its time, at least. */
 static void sleeps_last(void **state) {
   (void)state;
@@ -143,6 +204,7 @@ int main(void) {
       cmocka_unit_test(select_touches_what_the_descriptors_take), cmocka_unit_test(sleep_counts_down),
       cmocka_unit_test(a_handler_may_sleep),                      cmocka_unit_test(sleeps_last),
       cmocka_unit_test(a_cancelled_sleeper_has_its_own_signal_mask),
+      cmocka_unit_test(a_handler_may_jump_out_of_a_sleep),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
