@@ -1,8 +1,8 @@
 /* Wrappers of libc's functions that sleep: if there is meshing or purging to do, it is done first, in
  * pieces of at most a millisecond, for as long as the program has nothing to do.
  *
- * Signals are blocked while we work, and let in by the wait itself (the p-variants take the mask), so
- * that a signal ends the wait just as it would without us. */
+ * Signals are blocked while we work, and let in before we wait: a signal that came meanwhile ends the wait just as it
+ * would without us. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -22,6 +22,7 @@
 #include "os.h"
 
 #define NO_TIMEOUT UINT64_MAX
+#define BIT_OF(signal) ((uint64_t)1 << ((signal) - 1))
 
 /* One way to wait: at most `ns` nanoseconds, with `mask` as the signal mask. Returns what the call does. */
 typedef struct Wait {
@@ -43,11 +44,17 @@ typedef struct Wait {
   };
 } Wait;
 
-static bool signal_pending(const sigset_t *mask) {
+/* A handler is about to run for a signal that waits to be let in: it ends the call, unless the call is to wait with that
+ * signal blocked. What is ignored, or has the default action, ends none. */
+static bool handler_waits(uint64_t own, const sigset_t *mask) {
   sigset_t pending;
-  if (sigpending(&pending) != 0) return false;
-  for (int s = 1; s < NSIG; s++)
-    if (sigismember(&pending, s) == 1 && sigismember(mask, s) == 0) return true;
+  struct sigaction action;
+  if (REAL(sigpending)(&pending) != 0) return false;
+  for (int s = 1; s < NSIG; s++) {
+    if (sigismember(&pending, s) != 1 || own & BIT_OF(s) || (mask != NULL && sigismember(mask, s) == 1)) continue;
+    if (REAL(sigaction)(s, NULL, &action) != 0) continue;
+    if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) return true;
+  }
   return false;
 }
 
@@ -58,42 +65,38 @@ static uint64_t piece_of(uint64_t left) {
   return left == NO_TIMEOUT || left <= 2 * SHORT_NS ? left : max_size(SHORT_NS, left / PIECES);
 }
 
-/* Works, then waits, until the call has something to return or `ns` have passed. `mask` is the mask to
- * wait with; `own_caches` is idle_work's. */
-static int work_and_wait(Wait *w, uint64_t ns, const sigset_t *mask, bool own_caches) {
+/* Works with all signals blocked; then they come in, with the program's own mask for their handlers to see and to change.
+ * False if one came that ends the call. `next_ms` is idle_work's. */
+static bool work_undisturbed(const sigset_t *mask, uint32_t *next_ms) {
+  uint64_t own;
+  os_signals_block(&own);
+  *next_ms = idle_work(!in_handler_perhaps(own));
+  const bool ends = handler_waits(own, mask);
+  os_signals_restore(&own);
+  return !ends;
+}
+
+/* Works, then waits, until the call has something to return or `ns` have passed. `mask` is the mask to wait with, NULL for
+ * the thread's own. Nothing is left behind by who leaves the wait: a handler by longjmp, a thread that is cancelled. */
+static int idle_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
   const uint64_t begin = os_now_ns();
   for (;;) {
-    uint64_t spent = os_now_ns() - begin, left = ns == NO_TIMEOUT ? NO_TIMEOUT : ns - min_size(ns, spent);
-    uint32_t next_ms = left > 0 ? idle_work(own_caches) : UINT32_MAX;
-    if (next_ms == 0 && !signal_pending(mask)) {
-      int n = w->wait(w, 0, mask);
-      if (n != 0) return n;
-      continue;
+    uint32_t next_ms = UINT32_MAX;
+    uint64_t spent = os_now_ns() - begin;
+    if (spent < ns && !work_undisturbed(mask, &next_ms)) {
+      idle_awake();
+      errno = EINTR;
+      return -1;
     }
     /* Only as long as until there may be more to do. */
     spent = os_now_ns() - begin;
-    left = ns == NO_TIMEOUT ? NO_TIMEOUT : ns - min_size(ns, spent);
+    const uint64_t left = ns == NO_TIMEOUT ? NO_TIMEOUT : ns - min_size(ns, spent);
     uint64_t piece = piece_of(left);
-    if (next_ms != UINT32_MAX && next_ms != 0) piece = min_size(piece, next_ms * (uint64_t)1000000);
-    int n = w->wait(w, piece, mask);
+    if (next_ms != UINT32_MAX) piece = min_size(piece, next_ms * (uint64_t)1000000);
+    const int n = w->wait(w, piece, mask);
     idle_awake();
     if (n != 0 || piece == left) return n;
   }
-}
-
-static void restore_signals(void *saved) { os_signals_restore(saved); }
-
-static int idle_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
-  uint64_t saved;
-  sigset_t own;
-  int n;
-  os_signals_block(&saved);
-  sigemptyset(&own);
-  memcpy(&own, &saved, sizeof saved);
-  pthread_cleanup_push(restore_signals, &saved); /* a thread that is cancelled in the wait */
-  n = work_and_wait(w, ns, mask != NULL ? mask : &own, !in_handler_perhaps(saved));
-  pthread_cleanup_pop(1);
-  return n;
 }
 
 static struct timespec to_timespec(uint64_t ns) {
@@ -227,10 +230,14 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *
 /* What the kernel reads and writes of a set, words for `count` bits: callers may have no more memory than that. */
 static size_t set_bytes(int count) { return count > 0 ? ((size_t)count + 63) / 64 * sizeof(uint64_t) : 0; }
 
-/* Select overwrites what it was asked. */
-static int wait_select(Wait *w, uint64_t ns, const sigset_t *mask) {
+/* Select overwrites what it was asked, unless it fails. */
+static void ask_again(Wait *w) {
   for (int i = 0; i < 3; i++)
     if (w->select.set[i] != NULL) memcpy(w->select.set[i], &w->select.asked[i], set_bytes(w->select.count));
+}
+
+static int wait_select(Wait *w, uint64_t ns, const sigset_t *mask) {
+  ask_again(w);
   struct timespec t = to_timespec(ns);
   return REAL(pselect)(w->select.count, w->select.set[0], w->select.set[1], w->select.set[2],
                        ns == NO_TIMEOUT ? NULL : &t, mask);
@@ -241,7 +248,9 @@ static int idle_select(int count, fd_set *r, fd_set *w_, fd_set *e, uint64_t ns,
   for (int i = 0; i < 3; i++)
     if (w.select.set[i] != NULL) memcpy(&w.select.asked[i], w.select.set[i], set_bytes(count));
   int n = wait_select(&w, 0, mask);
-  return n != 0 ? n : idle_wait(&w, ns, mask);
+  if (n == 0) n = idle_wait(&w, ns, mask);
+  if (n < 0) ask_again(&w);
+  return n;
 }
 
 /* The sets of a select, and its time. */

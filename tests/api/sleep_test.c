@@ -1,6 +1,7 @@
 /* Calls that sleep, in which libmesh works: they return what libc's do, when libc's do, and touch no more memory. */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -8,6 +9,7 @@
 #include <sys/select.h>
 #include <sys/time.h>
 #include <time.h>
+#include <ucontext.h>
 
 #include "test.h"
 
@@ -61,14 +63,14 @@ static void sleep_counts_down(void **state) {
 static _Atomic int alarms;
 
 /* Once, so that what is interrupted goes on before the next. */
-static void set_alarm(void) { setitimer(ITIMER_REAL, &(struct itimerval){.it_value = {0, 3000}}, NULL); }
+static void alarm_after(int us) { setitimer(ITIMER_REAL, &(struct itimerval){.it_value = {0, us}}, NULL); }
 
 static void sleep_in_handler(int signal) {
   (void)signal;
   const int saved = errno;
   for (int i = 0; i < 3; i++) poll(NULL, 0, 110);
   atomic_fetch_add(&alarms, 1);
-  set_alarm();
+  alarm_after(3000);
   errno = saved;
 }
 
@@ -80,7 +82,7 @@ static void a_handler_may_sleep(void **state) {
   struct sigaction action = {.sa_handler = sleep_in_handler, .sa_flags = SA_RESTART}, before;
   uint64_t *objects[OBJECTS] = {NULL};
   assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
-  set_alarm();
+  alarm_after(3000);
   bool good = true;
   for (uint64_t step = 0; good && alarms < ALARMS; step++) {
     uint64_t **object = &objects[step * 7 % OBJECTS];
@@ -153,6 +155,143 @@ static void sleepers_wake_seldom(void **state) {
   for (size_t i = 0; i < OBJECTS; i++) free(object[i]);
 }
 
+/* Until libmesh looks for work again, without a sleep that it would look in. */
+static void wait_for_next_look(void) {
+  for (const double begin = now(); now() - begin < 0.03;) sched_yield();
+}
+
+static bool is_blocked(int signal) {
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, NULL, &mask);
+  return sigismember(&mask, signal) == 1;
+}
+
+static volatile sig_atomic_t handled, wrong_masks;
+
+static void block_another(int signal, siginfo_t *info, void *context) {
+  (void)signal;
+  (void)info;
+  sigset_t *mask = &((ucontext_t *)context)->uc_sigmask;
+  handled++;
+  if (sigismember(mask, SIGTERM) == 1) wrong_masks++;
+  sigaddset(mask, SIGUSR2);
+}
+
+/* It finds the mask of the thread that it interrupts, and may change it; and the sleep ends, whatever libmesh did when
+ * the signal came. */
+static void a_handler_sees_and_changes_the_mask(void **state) {
+  (void)state;
+  struct sigaction action = {.sa_sigaction = block_another, .sa_flags = SA_SIGINFO | SA_RESTART}, before;
+  struct dice dice = {1};
+  sigset_t changed;
+  sigemptyset(&changed);
+  sigaddset(&changed, SIGUSR2);
+  handled = wrong_masks = 0;
+  assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+  for (int i = 0; i < 50; i++) {
+    make_work();
+    wait_for_next_look();
+    alarm_after(500 + (int)dice_below(&dice, 3000));
+    const double begin = now();
+    errno = 0;
+    if (i % 2 == 0)
+      assert_int_equal(poll(NULL, 0, 10000), -1);
+    else
+      assert_int_equal(select(0, NULL, NULL, NULL, &(struct timeval){.tv_sec = 10}), -1);
+    assert_int_equal(errno, EINTR);
+    assert_true(now() - begin < 9);
+    assert_int_equal(handled, i + 1);
+    assert_true(is_blocked(SIGUSR2));
+    pthread_sigmask(SIG_UNBLOCK, &changed, NULL);
+  }
+  assert_int_equal(wrong_masks, 0);
+  sigaction(SIGALRM, &before, NULL);
+}
+
+/* A signal that the wait lets in, and the thread does not, finds the thread's mask too. One that is ignored ends no
+ * sleep. */
+static void a_wait_with_a_mask_lets_in_what_it_opens(void **state) {
+  (void)state;
+  struct sigaction action = {.sa_sigaction = block_another, .sa_flags = SA_SIGINFO}, before;
+  sigset_t own, during, old;
+  sigemptyset(&own);
+  sigaddset(&own, SIGALRM);
+  sigemptyset(&during);
+  handled = wrong_masks = 0;
+  assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+  assert_int_equal(pthread_sigmask(SIG_BLOCK, &own, &old), 0);
+  for (int i = 0; i < 20; i++) {
+    make_work();
+    wait_for_next_look();
+    alarm_after(500 + 100 * i);
+    assert_int_equal(ppoll(NULL, 0, &(struct timespec){.tv_sec = 10}, &during), -1);
+    assert_int_equal(errno, EINTR);
+    assert_int_equal(handled, i + 1);
+    assert_true(is_blocked(SIGUSR2) && is_blocked(SIGALRM));
+    sigaddset(&own, SIGUSR2);
+    pthread_sigmask(SIG_SETMASK, &own, NULL);
+  }
+  assert_int_equal(wrong_masks, 0);
+  action = (struct sigaction){.sa_handler = SIG_IGN};
+  sigaction(SIGALRM, &action, NULL);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  for (int i = 0; i < 20; i++) {
+    make_work();
+    alarm_after(500 + 100 * i);
+    assert_int_equal(poll(NULL, 0, 40), 0);
+  }
+  sigaction(SIGALRM, &before, NULL);
+}
+
+static _Thread_local sigjmp_buf before_sleep;
+static _Thread_local volatile sig_atomic_t may_jump;
+static _Atomic bool asleep;
+
+static void jump(int signal) {
+  (void)signal;
+  if (!may_jump) return;
+  may_jump = 0;
+  siglongjmp(before_sleep, 1);
+}
+
+/* What lay on the stack below the caller's frame lies there no more. */
+static __attribute__((noinline)) void overwrite_stack(void) {
+  char bytes[16384];
+  memset(opaque(bytes), 0x41, sizeof bytes);
+  opaque(bytes);
+}
+
+/* Ends as if it had slept where libc does: with the handler's mask, or its own. NULL if it does not. */
+static void *sleep_until_a_jump(void *keep_mask) {
+  make_work();
+  wait_for_next_look();
+  if (sigsetjmp(before_sleep, keep_mask != NULL) == 0) {
+    may_jump = 1;
+    atomic_store(&asleep, true);
+    for (;;) poll(NULL, 0, -1);
+  }
+  overwrite_stack();
+  pthread_exit(!is_blocked(SIGTERM) && is_blocked(SIGUSR1) == (keep_mask == NULL) ? before_sleep : NULL);
+}
+
+static void a_handler_may_jump_out_of_a_sleep(void **state) {
+  (void)state;
+  struct sigaction action = {.sa_handler = jump}, before;
+  assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+  for (int i = 0; i < 8; i++) {
+    pthread_t thread;
+    void *good;
+    atomic_store(&asleep, false);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_until_a_jump, i % 2 == 0 ? state : NULL), 0);
+    while (!atomic_load(&asleep)) sched_yield();
+    wait_for_next_look(); /* it has come to its sleep by then */
+    assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
+    assert_int_equal(pthread_join(thread, &good), 0);
+    assert_non_null(good);
+  }
+  sigaction(SIGUSR1, &before, NULL);
+}
+
 /* Not before its time, at least. */
 static void sleeps_last(void **state) {
   (void)state;
@@ -173,6 +312,9 @@ int main(void) {
       cmocka_unit_test(a_handler_may_sleep),                      cmocka_unit_test(sleeps_last),
       cmocka_unit_test(sleepers_wake_seldom),
       cmocka_unit_test(a_cancelled_sleeper_has_its_own_signal_mask),
+      cmocka_unit_test(a_handler_may_jump_out_of_a_sleep),
+      cmocka_unit_test(a_handler_sees_and_changes_the_mask),
+      cmocka_unit_test(a_wait_with_a_mask_lets_in_what_it_opens),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
