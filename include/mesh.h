@@ -22,7 +22,8 @@ extern "C" {
  *   stats.allocated     size_t         bytes in objects that the program holds
  *   stats.active        size_t         bytes in pages of spans and large blocks, each page counted once
  *                                      however many spans share it
- *   stats.resident      size_t         bytes of physical memory: active, free pages not yet purged, metadata
+ *   stats.resident      size_t         bytes of physical memory: active as far as they were touched, free pages
+ *                                      not yet purged, metadata. Asks the system about each large block.
  *   stats.mapped        size_t         bytes of address space in use
  *   stats.metadata      size_t         bytes of libmesh's own tables
  *   stats.meshed        size_t         bytes released by meshing at present

@@ -23,6 +23,24 @@ size_t arena_metadata_bytes(bool ask) {
   return os_resident((void *)arena.class_map, map) + os_resident((char *)arena.base - table, table);
 }
 
+static bool in_span(uint32_t page) {
+  const unsigned c = class_at(page_address(page));
+  return c >= CLASS_FIRST && c < CLASS_END;
+}
+
+size_t arena_resident_outside_spans(void) {
+  lock_acquire(&arena.lock);
+  const uint32_t end = arena.frontier;
+  lock_release(&arena.lock);
+  size_t resident = 0;
+  for (uint32_t page = 1, first; page < end;) {
+    for (first = page; page < end && !in_span(page); page++) continue;
+    resident += os_resident(page_address(first), pages_to_bytes(page - first));
+    while (page < end && in_span(page)) page++;
+  }
+  return resident;
+}
+
 /* ------------------------------------------------------------------------------ reservation */
 
 static bool reserve(size_t bytes) {

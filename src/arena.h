@@ -115,6 +115,9 @@ size_t arena_dirty_limit(void);
 /* Bytes of the class map and the MiniHeap table that are resident: the system is asked, or as many as are in use. */
 size_t arena_metadata_bytes(bool ask);
 
+/* Resident bytes of pages that are in no span, in large blocks and free: the system is asked. */
+size_t arena_resident_outside_spans(void);
+
 /* Expensive: walks all pages and checks that each is in one state and that all counts agree. */
 void arena_assert_state(void);
 

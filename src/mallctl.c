@@ -48,6 +48,8 @@ static int check_period(void *old, size_t *old_len, void *new_value, size_t new_
   return 0;
 }
 
+#define RESIDENT "stats.resident"
+
 typedef struct Figure {
   const char *name;
   size_t offset; /* in HeapStats */
@@ -56,7 +58,7 @@ typedef struct Figure {
 static const Figure figures[] = {
     {"stats.allocated", offsetof(HeapStats, live_bytes)},
     {"stats.active", offsetof(HeapStats, active_bytes)},
-    {"stats.resident", offsetof(HeapStats, resident_bytes)},
+    {RESIDENT, offsetof(HeapStats, resident_bytes)},
     {"stats.mapped", offsetof(HeapStats, mapped_bytes)},
     {"stats.metadata", offsetof(HeapStats, metadata_bytes)},
     {"stats.meshed", offsetof(HeapStats, meshed_bytes)},
@@ -73,6 +75,7 @@ EXPORT int mesh_mallctl(const char *name, void *old, size_t *old_len, void *new_
     if (writes) return EPERM;
     HeapStats s;
     stats_read(&s);
+    if (strcmp(name, RESIDENT) == 0) s.resident_bytes = stats_resident(&s);
     return read_value((const char *)&s + figures[i].offset, sizeof(size_t), old, old_len);
   }
   return ENOENT;

@@ -38,7 +38,7 @@ static NOINLINE void report(void) { /* not beside what every program runs */
   line("MH Free  Count:     %zu\n", s.span_frees);
   line("MH High Water Mark: %zu\n", s.spans_peak);
   line("Live MB:            %.1f\n", mb(s.live_bytes));
-  line("Resident MB:        %.1f\n", mb(s.resident_bytes));
+  line("Resident MB:        %.1f\n", mb(stats_resident(&s)));
   line("Saved MB:           %.1f\n", mb(s.meshed_bytes));
   line("Cached MB:          %.1f\n", mb(s.cached_bytes));
   line("Metadata MB:        %.1f\n", mb(s.metadata_bytes));

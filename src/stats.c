@@ -51,3 +51,8 @@ void stats_read(HeapStats *s) {
   s->maps = arena_mesh_maps();
   s->page_bytes = arena.page_size;
 }
+
+size_t stats_resident(const HeapStats *s) {
+  if (s->mapped_bytes == 0 || arena_mesh_is_forbidden(FORBIDDEN_FILTERED)) return s->resident_bytes;
+  return s->resident_bytes - s->large_bytes - s->dirty_bytes + arena_resident_outside_spans();
+}

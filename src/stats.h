@@ -16,7 +16,7 @@ typedef struct HeapStats {
   size_t active_bytes;   /* in pages of spans and large blocks, each physical page once */
   size_t meshed_bytes;   /* that spans would have of their own but for meshing */
   size_t trimmed_bytes;  /* in pages of spans that were purged because no live slot touches them */
-  size_t resident_bytes; /* active, dirty, metadata: what the kernel should count */
+  size_t resident_bytes; /* active, dirty, metadata: what the kernel should count once all of it was touched */
   size_t mapped_bytes;   /* of address space made usable for pages */
   size_t metadata_bytes; /* taken for tables, heaps and magazines */
   size_t spans;          /* now, ... */
@@ -29,5 +29,7 @@ typedef struct HeapStats {
 } HeapStats;
 
 void stats_read(HeapStats *s);
+/* resident_bytes without what was not touched yet of large and free blocks. Asks the system about each of their pages. */
+size_t stats_resident(const HeapStats *s);
 
 #endif

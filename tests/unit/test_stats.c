@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "arena.h"
 #include "heap_api.h"
 #include "init.h"
@@ -76,6 +78,26 @@ TEST(an_empty_heap_is_all_given_back) {
   assert_false(mesh_trim());
 }
 
+static size_t resident(void) {
+  HeapStats s;
+  stats_read(&s);
+  return stats_resident(&s);
+}
+
+TEST(what_was_not_touched_is_not_resident) {
+  enum { TOUCHED = 16 * MIB, SLACK = 64 * KIB };
+  const size_t before = resident();
+  char *large = mesh_malloc(4 * TOUCHED), *small = mesh_malloc(100);
+  assert_true(resident() < before + SLACK);
+  memset(large, 1, TOUCHED);
+  assert_true(resident() >= before + TOUCHED && resident() < before + TOUCHED + SLACK);
+  mesh_free(large);
+  assert_true(resident() >= before + TOUCHED && resident() < before + TOUCHED + SLACK);
+  mesh_trim();
+  assert_true(resident() < before + SLACK);
+  mesh_free(small);
+}
+
 static int init(void **unused) {
   (void)unused;
   return init_once() ? 0 : -1;
@@ -86,6 +108,7 @@ int main(void) {
       cmocka_unit_test(figures_add_up_through_a_random_life),
       cmocka_unit_test(freed_slots_are_cached_until_they_drain),
       cmocka_unit_test(an_empty_heap_is_all_given_back),
+      cmocka_unit_test(what_was_not_touched_is_not_resident),
   };
   return cmocka_run_group_tests(tests, init, NULL);
 }
