@@ -381,11 +381,11 @@ int main(void) {
       cmocka_unit_test(threads_exchange_objects),
       cmocka_unit_test(threads_resize_blocks),
       cmocka_unit_test(threads_of_a_small_program_share_no_cache_lines),
-      cmocka_unit_test(caches_pin_no_spans_while_the_heap_grows),
       cmocka_unit_test(destructors_that_run_later_leave_nothing_behind),
       cmocka_unit_test(misuse_is_seen_when_the_cache_drains),
       cmocka_unit_test(hardened_mode_sees_it_at_once),
       cmocka_unit_test(hardened_mode_purges),
+      cmocka_unit_test(caches_pin_no_spans_while_the_heap_grows),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
