@@ -5,6 +5,7 @@
 #include "fork.h"
 #include "global_heap.h"
 #include "options.h"
+#include "thread_local_heap.h"
 
 _Atomic bool init_done;
 
@@ -31,6 +32,7 @@ bool init_slow(void) {
 /* Once libc has its environment, which the first allocation may have come before, and threads. */
 __attribute__((constructor)) static void start(void) {
   options_read();
+  if (!options.hardened) thread_heaps_make_key(); /* before the program has made its own */
   barrier_start();
   background_start();
 }
