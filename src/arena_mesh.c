@@ -17,6 +17,7 @@ static struct {
   _Atomic unsigned forbidden; /* (~) reasons */
   uint32_t wait;      /* (mesh lock) ms between attempts to open it; 0 after one that succeeded ... */
   uint64_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
+  void *_Atomic spare; /* (~) a page that is mapped only to be given up where there may be no more mappings, or NULL */
   int process;        /* (mesh lock, read without) whose descriptors these are; 0 before the first */
   uint32_t *prepared; /* (C after open) 1, but 0 in a child that was made without fork_prepare */
   size_t maps_limit;  /* (C after open) */
@@ -40,6 +41,7 @@ static bool open_window(void) {
     os_unmap(busy, 2 * bitmap_size);
     return false;
   }
+  store_relaxed(&mesh.spare, os_map_spare(mesh.window));
   if (mesh.prepared == NULL) mesh.prepared = os_wiped_on_fork();
   mesh.busy = busy;
   mesh.kept = busy + bitmap_size / sizeof *busy;
@@ -391,13 +393,25 @@ static void close_file(bool have_file) {
   mesh.window = NULL;
 }
 
-bool arena_mesh_can_fork(void) {
-  size_t bytes = pages_to_bytes(load_relaxed(&mesh.shared));
-  return bytes == 0 || os_private_allowed(bytes);
+/* Where the program has used up its mappings, the kernel refuses even one in the place of another. */
+static bool give_up_spare(void) {
+  void *spare = atomic_exchange_explicit(&mesh.spare, NULL, memory_order_relaxed);
+  if (spare != NULL) os_unmap(spare, arena.page_size);
+  return spare != NULL;
 }
 
-static NOINLINE void part_from_file(void) { /* not beside what every fork runs */
+static NOINLINE bool private_allowed(size_t bytes) { /* not beside what every fork runs */
+  return os_private_allowed(bytes) || (give_up_spare() && os_private_allowed(bytes));
+}
+
+bool arena_mesh_can_fork(void) {
+  size_t bytes = pages_to_bytes(load_relaxed(&mesh.shared));
+  return bytes == 0 || private_allowed(bytes);
+}
+
+static NOINLINE void part_from_file(void) { /* nor is this */
   check_debug(mesh.old_window == NULL);
+  give_up_spare();
   bool have_file = os_is_file_of(mesh.fd, mesh.window);
   barrier_fork(true);
   for (uint32_t page = 1, pages; page < arena.frontier; page += pages) {

@@ -47,6 +47,8 @@ void *os_window_open(size_t size, int *fd);
 /* Maps the window's pages at `window` also at `addr`, in the place of whatever is there. Works on the
  * mapping, so that it does not matter what the program has done to the descriptor. */
 bool os_alias(void *window, size_t size, void *addr);
+/* A page of the window once more, wherever there is room: a mapping that joins no other. NULL on failure. */
+void *os_map_spare(void *window);
 /* The descriptor is still that of the file that the window was made from; a program may have closed it, or
  * have a file of its own there by now. Uses the first byte of the file. */
 bool os_is_file_of(int fd, void *window);

@@ -269,6 +269,13 @@ bool os_alias(void *window, size_t size, void *addr) {
   return p == addr;
 }
 
+void *os_map_spare(void *window) {
+  int saved = errno;
+  void *p = mremap(window, 0, os_page_size(), MREMAP_MAYMOVE, NULL);
+  errno = saved;
+  return p == MAP_FAILED ? NULL : p;
+}
+
 bool os_is_file_of(int fd, void *window) {
   volatile char *byte = window;
   char seen;
