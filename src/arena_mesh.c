@@ -11,6 +11,7 @@ static struct {
   char *window;       /* (mesh lock) NULL until the first use */
   size_t size;        /* (mesh lock) bytes */
   int fd;             /* (mesh lock) may be closed by the program at any time: see arena_mesh_fork */
+  int stderr_fd;      /* (mesh lock) a duplicate of descriptor 2; below 1 if there is none */
   uint64_t *busy;     /* (A) one bit for each page of a frame: it may outlive the span that it was named after */
   uint64_t *kept;     /* (mesh lock) one bit for each page that could not be taken out; behind `busy` */
   size_t bitmap_size; /* (mesh lock) bytes of each */
@@ -444,12 +445,19 @@ void arena_mesh_fork_child(void) {
   barrier_fork_child();
 }
 
+void arena_mesh_keep_stderr(void) {
+  mesh.stderr_fd = os_fd_move(2);
+  mesh.process = os_process();
+}
+
+int arena_mesh_stderr(void) { return mesh.stderr_fd; }
+
 /* Read without the mesh lock: whoever closes descriptors while one of ours is just being made may close
  * it; see barrier_open and os_is_file_of. */
 unsigned arena_mesh_next_fd(unsigned fd) {
   unsigned next = UINT_MAX;
-  const int ours[] = {mesh.window != NULL ? mesh.fd : -1, barrier_fd()};
-  for (unsigned i = 0; i < 2; i++)
+  const int ours[] = {mesh.window != NULL ? mesh.fd : -1, barrier_fd(), mesh.stderr_fd > 0 ? mesh.stderr_fd : -1};
+  for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++)
     if (ours[i] >= 0 && (unsigned)ours[i] >= fd && (unsigned)ours[i] < next) next = (unsigned)ours[i];
   return next;
 }
@@ -460,5 +468,6 @@ bool arena_mesh_owns_fd(int fd) {
 
 void arena_mesh_move_fds(int fd) {
   if (mesh.window != NULL && fd == mesh.fd) mesh.fd = os_fd_move(fd);
+  if (fd == mesh.stderr_fd) mesh.stderr_fd = os_fd_move(fd);
   barrier_move_fd(fd);
 }

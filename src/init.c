@@ -1,5 +1,6 @@
 #include "init.h"
 
+#include "arena_mesh.h"
 #include "background.h"
 #include "barrier.h"
 #include "fork.h"
@@ -33,6 +34,7 @@ bool init_slow(void) {
 __attribute__((constructor)) static void start(void) {
   options_read();
   if (!options.hardened) thread_heaps_make_key(); /* before the program has made its own */
+  if (options.stats) arena_mesh_keep_stderr();
   barrier_start();
   background_start();
 }

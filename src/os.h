@@ -88,6 +88,7 @@ bool os_keep_from_child(void *addr, size_t size);
 /* Duplicates a descriptor of ours to another number and leaves the old one to be closed; -1 if the system
  * will not. */
 int os_fd_move(int fd);
+bool os_is_open(int fd);
 /* The pages belong into a core dump. */
 bool os_set_dumped(void *addr, size_t size);
 /* ... or not: what a debugger would read, of address space that is only reserved. */

@@ -399,6 +399,8 @@ int os_fd_move(int fd) {
   return moved < 0 ? -1 : (int)moved;
 }
 
+bool os_is_open(int fd) { return raw_syscall(SYS_fcntl, fd, F_GETFD) >= 0; }
+
 bool os_set_dumped(void *addr, size_t size) { return advise(addr, size, MADV_DODUMP); }
 
 bool os_set_undumped(void *addr, size_t size) { return advise(addr, size, MADV_DONTDUMP); }
