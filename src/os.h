@@ -14,6 +14,9 @@ size_t os_page_size(void);
  * has; SIZE_MAX if unlimited. */
 size_t os_address_space_left(size_t but_for);
 
+/* The same of RLIMIT_MEMLOCK, for who locks all memory. */
+size_t os_lockable_left(size_t but_for);
+
 /* Inaccessible address space, charged to nobody. NULL on failure. */
 void *os_reserve(size_t size);
 /* Usable private zeroed memory. NULL on failure. */

@@ -73,6 +73,13 @@ size_t os_address_space_left(size_t but_for) {
   return left;
 }
 
+size_t os_lockable_left(size_t but_for) {
+  int saved = errno;
+  size_t left = left_below(RLIMIT_MEMLOCK, STATM_SIZE, but_for);
+  errno = saved;
+  return left;
+}
+
 void *os_reserve(size_t size) { return map_at(NULL, size, PROT_NONE, MAP_NORESERVE); }
 
 void *os_map(size_t size) { return map_at(NULL, size, PROT_READ | PROT_WRITE, 0); }
