@@ -136,21 +136,42 @@ bool arena_init(void) {
   return false;
 }
 
+/* That are mapped for so many pages, with what describes them. */
+static size_t bytes_for(uint32_t pages) {
+  const size_t page = arena.page_size;
+  return round_up(map_bytes(pages), page) + round_up(table_bytes(pages), page) + pages_to_bytes(pages);
+}
+
+/* As many pages as there is room for, but what is committed. */
+static uint32_t pages_to_keep(size_t room) {
+  return (uint32_t)max_size(arena.committed, min_size(arena_pages_reserved(), room >> arena.page_shift));
+}
+
+static void keep_pages(uint32_t keep) {
+  const uint32_t pages = arena_pages_reserved();
+  if (keep >= pages) return;
+  char *map_end = (char *)arena.class_map + round_up(map_bytes(keep), arena.page_size);
+  char *table = (char *)arena.base - round_up(table_bytes(keep), arena.page_size);
+  os_unmap(map_end, (size_t)(table - map_end));
+  os_unmap(page_address(keep), pages_to_bytes(pages - keep));
+  store_relaxed(&arena.pages_reserved, keep);
+}
+
 void arena_fit_limit(size_t mapped_again) {
   lock_acquire(&arena.lock);
-  const uint32_t pages = arena_pages_reserved();
-  char *map = (char *)arena.class_map;
-  const size_t reserved = arena.base - (uintptr_t)map + pages_to_bytes(pages);
-  const size_t room = share_of(os_address_space_left(reserved + mapped_again)) / (mapped_again > 0 ? 2 : 1);
-  const uint32_t keep = (uint32_t)max_size(arena.committed, min_size(pages, room >> arena.page_shift));
-  if (keep < pages) {
-    char *map_end = map + round_up(map_bytes(keep), arena.page_size);
-    char *table = (char *)arena.base - round_up(table_bytes(keep), arena.page_size);
-    os_unmap(map_end, (size_t)(table - map_end));
-    os_unmap(page_address(keep), pages_to_bytes(pages - keep));
-    store_relaxed(&arena.pages_reserved, keep);
-  }
+  const size_t left = os_address_space_left(bytes_for(arena_pages_reserved()) + mapped_again);
+  keep_pages(pages_to_keep(share_of(left) / (mapped_again > 0 ? 2 : 1)));
   lock_release(&arena.lock);
+}
+
+bool arena_fit_lockable(size_t given_up) {
+  lock_acquire(&arena.lock);
+  const size_t left = os_lockable_left(bytes_for(arena_pages_reserved()) + given_up);
+  const uint32_t keep = pages_to_keep(share_of(left));
+  const bool fits = bytes_for(keep) <= left;
+  if (fits) keep_pages(keep);
+  lock_release(&arena.lock);
+  return fits;
 }
 
 static bool commit_more(uint32_t frontier) {

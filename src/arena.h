@@ -44,6 +44,9 @@ bool arena_init(void);
 /* RLIMIT_AS was lowered, and what is reserved counts: gives back all that arena_init would not take under it, but what is
  * committed, and leaves room for another mapping of so many bytes as now are `mapped_again`. */
 void arena_fit_limit(size_t mapped_again);
+/* The same for RLIMIT_MEMLOCK, where all memory is to be locked. False, with nothing done, if the limit is lower than what
+ * is mapped besides, less `given_up` bytes. */
+bool arena_fit_lockable(size_t given_up);
 
 static inline char *page_address(uint32_t page) {
   return (char *)(arena.base + ((size_t)page << arena.page_shift));

@@ -11,12 +11,14 @@ static struct {
   char *window;       /* (mesh lock) NULL until the first use */
   size_t size;        /* (mesh lock) bytes */
   int fd;             /* (mesh lock) may be closed by the program at any time: see arena_mesh_fork */
+  int stderr_fd;      /* (mesh lock) a duplicate of descriptor 2; below 1 if there is none */
   uint64_t *busy;     /* (A) one bit for each page of a frame: it may outlive the span that it was named after */
   uint64_t *kept;     /* (mesh lock) one bit for each page that could not be taken out; behind `busy` */
   size_t bitmap_size; /* (mesh lock) bytes of each */
   _Atomic unsigned forbidden; /* (~) reasons */
   uint32_t wait;      /* (mesh lock) ms between attempts to open it; 0 after one that succeeded ... */
   uint64_t next_try;  /* (mesh lock) ... and os_now_ms of the next */
+  void *_Atomic spare; /* (~) a page that is mapped only to be given up where there may be no more mappings, or NULL */
   int process;        /* (mesh lock, read without) whose descriptors these are; 0 before the first */
   uint32_t *prepared; /* (C after open) 1, but 0 in a child that was made without fork_prepare */
   size_t maps_limit;  /* (C after open) */
@@ -40,6 +42,7 @@ static bool open_window(void) {
     os_unmap(busy, 2 * bitmap_size);
     return false;
   }
+  store_relaxed(&mesh.spare, os_map_spare(mesh.window));
   if (mesh.prepared == NULL) mesh.prepared = os_wiped_on_fork();
   mesh.busy = busy;
   mesh.kept = busy + bitmap_size / sizeof *busy;
@@ -391,13 +394,25 @@ static void close_file(bool have_file) {
   mesh.window = NULL;
 }
 
-bool arena_mesh_can_fork(void) {
-  size_t bytes = pages_to_bytes(load_relaxed(&mesh.shared));
-  return bytes == 0 || os_private_allowed(bytes);
+/* Where the program has used up its mappings, the kernel refuses even one in the place of another. */
+static bool give_up_spare(void) {
+  void *spare = atomic_exchange_explicit(&mesh.spare, NULL, memory_order_relaxed);
+  if (spare != NULL) os_unmap(spare, arena.page_size);
+  return spare != NULL;
 }
 
-static NOINLINE void part_from_file(void) { /* not beside what every fork runs */
+static NOINLINE bool private_allowed(size_t bytes) { /* not beside what every fork runs */
+  return os_private_allowed(bytes) || (give_up_spare() && os_private_allowed(bytes));
+}
+
+bool arena_mesh_can_fork(void) {
+  size_t bytes = pages_to_bytes(load_relaxed(&mesh.shared));
+  return bytes == 0 || private_allowed(bytes);
+}
+
+static NOINLINE void part_from_file(void) { /* nor is this */
   check_debug(mesh.old_window == NULL);
+  give_up_spare();
   bool have_file = os_is_file_of(mesh.fd, mesh.window);
   barrier_fork(true);
   for (uint32_t page = 1, pages; page < arena.frontier; page += pages) {
@@ -430,12 +445,19 @@ void arena_mesh_fork_child(void) {
   barrier_fork_child();
 }
 
+void arena_mesh_keep_stderr(void) {
+  mesh.stderr_fd = os_fd_move(2);
+  mesh.process = os_process();
+}
+
+int arena_mesh_stderr(void) { return mesh.stderr_fd; }
+
 /* Read without the mesh lock: whoever closes descriptors while one of ours is just being made may close
  * it; see barrier_open and os_is_file_of. */
 unsigned arena_mesh_next_fd(unsigned fd) {
   unsigned next = UINT_MAX;
-  const int ours[] = {mesh.window != NULL ? mesh.fd : -1, barrier_fd()};
-  for (unsigned i = 0; i < 2; i++)
+  const int ours[] = {mesh.window != NULL ? mesh.fd : -1, barrier_fd(), mesh.stderr_fd > 0 ? mesh.stderr_fd : -1};
+  for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++)
     if (ours[i] >= 0 && (unsigned)ours[i] >= fd && (unsigned)ours[i] < next) next = (unsigned)ours[i];
   return next;
 }
@@ -446,5 +468,6 @@ bool arena_mesh_owns_fd(int fd) {
 
 void arena_mesh_move_fds(int fd) {
   if (mesh.window != NULL && fd == mesh.fd) mesh.fd = os_fd_move(fd);
+  if (fd == mesh.stderr_fd) mesh.stderr_fd = os_fd_move(fd);
   barrier_move_fd(fd);
 }

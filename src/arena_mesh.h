@@ -77,6 +77,10 @@ void arena_mesh_fork_child(void);
 /* In a child that was not: its groups are its parent's too, so nothing may be meshed or punched. */
 bool arena_mesh_in_unprepared_child(void);
 
+/* Keeps a duplicate of descriptor 2, for a program that closes that before it ends; its number, or one below 1 if there
+ * is none. */
+void arena_mesh_keep_stderr(void);
+int arena_mesh_stderr(void);
 /* The descriptor is one of ours: the program cannot mean it. Never in a child of vfork, whose descriptors are its own
  * and whose memory is its parent's. */
 bool arena_mesh_owns_fd(int fd);

@@ -1,14 +1,21 @@
 /* C++ operator new and delete, defined from C by their mangled names (Itanium C++ ABI 5.1), so that the
  * library needs no C++ runtime. It is built with unwind tables, for std::bad_alloc passes through these frames.
  *
+ * In the archive they are an object of their own (MESH_CXX_APART), which only programs take that have C++, and so what it
+ * refers to: weak references would find of a static runtime only what the program happens to use.
+ *
  * A program may replace any form. Those that the standard defines by another ([new.delete]) call that one then:
  * the array forms the plain ones, the sized and nothrow forms those without. All are weak, so that a program
  * linked with the static library can replace them too. */
 #include <dlfcn.h>
 #include <errno.h>
 
-#include "check.h"
+#include "bits.h"
+#if MESH_CXX_APART
+#include <stdlib.h>
+#else
 #include "heap_api.h"
+#endif
 
 #define OPERATOR __attribute__((visibility("default"), weak))
 /* The definition here of what may be replaced. */
@@ -22,6 +29,29 @@ static inline const void *opaque(const void *p) {
 }
 
 typedef void (*NewHandler)(void);
+#if MESH_CXX_APART
+extern NewHandler _ZSt15get_new_handlerv(void); /* std::get_new_handler() */
+extern const void *const _ZTVSt9bad_alloc[];    /* the table of std::bad_alloc's virtual functions, */
+extern const char _ZTISt9bad_alloc[];           /* its type_info, */
+extern void _ZNSt9bad_allocD1Ev(void *);        /* and its destructor */
+extern void *__cxa_allocate_exception(size_t size);
+extern _Noreturn void __cxa_throw(void *exception, const void *type, void (*destructor)(void *));
+
+static NewHandler current_handler(void) { return _ZSt15get_new_handlerv(); }
+
+static void throw_bad_alloc(void) {
+  const void **exception = __cxa_allocate_exception(sizeof *exception);
+  *exception = _ZTVSt9bad_alloc + 2; /* behind what is not a function */
+  __cxa_throw(exception, _ZTISt9bad_alloc, _ZNSt9bad_allocD1Ev);
+}
+
+/* The names inside the other object are its own. */
+static inline void *thread_heap_malloc(size_t size) { return malloc(size); }
+static inline void thread_heap_free(void *p) { free(p); }
+static inline void *mesh_malloc(size_t size) { return malloc(size); }
+static inline void *mesh_memalign(size_t align, size_t size) { return aligned_alloc(align, size); }
+
+#else
 typedef NewHandler (*GetNewHandler)(void);
 typedef void (*Thrower)(void);
 
@@ -53,6 +83,7 @@ static void throw_bad_alloc(void) {
   if (thrower != NULL) thrower();
   mesh_fatal("out of memory in operator new, and no C++ runtime to throw std::bad_alloc", NULL);
 }
+#endif
 
 /* `align` is 0 for the plain forms. The handler is called until memory is found or it gives up. */
 static void *new_slow(size_t size, size_t align) {
@@ -80,9 +111,12 @@ OPERATOR void *_Znam(size_t size);
 OPERATOR void *_Znam(size_t size) { return IS_OURS(_Znwm) ? _Znwm_ours(size) : _Znwm(size); }
 OURS(_Znam);
 
-/* operator new(size_t, std::align_val_t) */
+/* operator new(size_t, std::align_val_t). Of an alignment that is none, no handler can make one. */
 OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t align);
-OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t align) { return new_slow(size, align); }
+OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t align) {
+  if (!is_power_of_two(align)) throw_bad_alloc();
+  return new_slow(size, align);
+}
 OURS(_ZnwmSt11align_val_t);
 
 /* operator new[](size_t, std::align_val_t) */
@@ -90,6 +124,7 @@ OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t align);
 OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t align) { return _ZnwmSt11align_val_t(size, align); }
 OURS(_ZnamSt11align_val_t);
 
+#if !MESH_CXX_APART /* elsewhere the runtime's are there */
 /* Where that is not all there is to do: a handler, or a replaced form, may throw, and to catch it takes C++. The
  * runtime's own nothrow forms call the throwing ones, and those are ours or the program's. */
 static void *next_nothrow(const char *name) { return dlsym != NULL ? dlsym(RTLD_NEXT, name) : NULL; }
@@ -123,6 +158,7 @@ OPERATOR void *_ZnamRKSt9nothrow_t(size_t size, const void *tag) {
 OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
 OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
   const bool ours = IS_OURS(_ZnwmSt11align_val_t);
+  if (ours && !is_power_of_two(align)) return NULL;
   void *p = ours ? mesh_memalign(align, size) : NULL;
   if (p != NULL || (ours && current_handler() == NULL)) return p;
   NothrowAlignedNew next = (NothrowAlignedNew)next_nothrow("_ZnwmSt11align_val_tRKSt9nothrow_t");
@@ -134,12 +170,15 @@ OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, con
 OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag);
 OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag) {
   const bool ours = IS_OURS(_ZnamSt11align_val_t) && IS_OURS(_ZnwmSt11align_val_t);
+  if (ours && !is_power_of_two(align)) return NULL;
   void *p = ours ? mesh_memalign(align, size) : NULL;
   if (p != NULL || (ours && current_handler() == NULL)) return p;
   NothrowAlignedNew next = (NothrowAlignedNew)next_nothrow("_ZnamSt11align_val_tRKSt9nothrow_t");
   if (next != NULL) return next(size, align, tag);
   return ours ? NULL : _ZnamSt11align_val_t(size, align);
 }
+
+#endif
 
 /* ---------------------------------------------------------------------------------------- delete */
 

@@ -1,10 +1,12 @@
 #include "init.h"
 
+#include "arena_mesh.h"
 #include "background.h"
 #include "barrier.h"
 #include "fork.h"
 #include "global_heap.h"
 #include "options.h"
+#include "thread_local_heap.h"
 
 _Atomic bool init_done;
 
@@ -31,6 +33,8 @@ bool init_slow(void) {
 /* Once libc has its environment, which the first allocation may have come before, and threads. */
 __attribute__((constructor)) static void start(void) {
   options_read();
+  if (!options.hardened) thread_heaps_make_key(); /* before the program has made its own */
+  if (options.stats) arena_mesh_keep_stderr();
   barrier_start();
   background_start();
 }

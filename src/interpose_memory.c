@@ -58,12 +58,29 @@ bool meshing_stop(unsigned reason, bool *first) {
   return true;
 }
 
+/* The kernel counts all that is mapped, and so what is reserved, a terabyte, against the limit of who has no privilege.
+ * True if there is less of that now. */
+static bool fit_lockable(void) {
+  if (!load_acquire(&init_done)) return false; /* acquire: init_slow's release */
+  const size_t limit = os_lockable_left(SIZE_MAX); /* were nothing mapped */
+  if (limit == SIZE_MAX) return false;
+  const size_t most = max_size(limit, load_relaxed(&arena.limit)) >> arena.page_shift;
+  lock_acquire(mesh_lock());
+  const uint32_t pages = (uint32_t)min_size(arena_pages_reserved(), most);
+  const bool fits = arena_fit_lockable(pin_excess(pages));
+  if (fits) pin_fit_limit(pages);
+  lock_release(mesh_lock());
+  return fits;
+}
+
 static int lock_all(int flags) {
   bool first;
   /* What a child of vfork locks is its parent's, but the descriptors that it would close are its own. */
   if (load_acquire(&init_done) && arena.process != os_process()) return result_of(-ENOMEM); /* acquire: init_slow's */
   if (!meshing_stop(FORBIDDEN_ALL_LOCKED, &first)) return -1;
-  int result = result_of(raw_syscall(SYS_mlockall, flags));
+  long answer = raw_syscall(SYS_mlockall, flags);
+  if (answer == -ENOMEM && fit_lockable()) answer = raw_syscall(SYS_mlockall, flags);
+  int result = result_of(answer);
   if (result != 0 && first) arena_mesh_allow(FORBIDDEN_ALL_LOCKED);
   if (result == 0) arena_mesh_forbid(FORBIDDEN_ALL_LOCKED); /* still: another thread's call may just have failed */
   return result;

@@ -14,6 +14,9 @@ size_t os_page_size(void);
  * has; SIZE_MAX if unlimited. */
 size_t os_address_space_left(size_t but_for);
 
+/* The same of RLIMIT_MEMLOCK, for who locks all memory. */
+size_t os_lockable_left(size_t but_for);
+
 /* Inaccessible address space, charged to nobody. NULL on failure. */
 void *os_reserve(size_t size);
 /* Usable private zeroed memory. NULL on failure. */
@@ -47,6 +50,8 @@ void *os_window_open(size_t size, int *fd);
 /* Maps the window's pages at `window` also at `addr`, in the place of whatever is there. Works on the
  * mapping, so that it does not matter what the program has done to the descriptor. */
 bool os_alias(void *window, size_t size, void *addr);
+/* A page of the window once more, wherever there is room: a mapping that joins no other. NULL on failure. */
+void *os_map_spare(void *window);
 /* The descriptor is still that of the file that the window was made from; a program may have closed it, or
  * have a file of its own there by now. Uses the first byte of the file. */
 bool os_is_file_of(int fd, void *window);
@@ -86,6 +91,7 @@ bool os_keep_from_child(void *addr, size_t size);
 /* Duplicates a descriptor of ours to another number and leaves the old one to be closed; -1 if the system
  * will not. */
 int os_fd_move(int fd);
+bool os_is_open(int fd);
 /* The pages belong into a core dump. */
 bool os_set_dumped(void *addr, size_t size);
 /* ... or not: what a debugger would read, of address space that is only reserved. */

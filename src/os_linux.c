@@ -73,6 +73,13 @@ size_t os_address_space_left(size_t but_for) {
   return left;
 }
 
+size_t os_lockable_left(size_t but_for) {
+  int saved = errno;
+  size_t left = left_below(RLIMIT_MEMLOCK, STATM_SIZE, but_for);
+  errno = saved;
+  return left;
+}
+
 void *os_reserve(size_t size) { return map_at(NULL, size, PROT_NONE, MAP_NORESERVE); }
 
 void *os_map(size_t size) { return map_at(NULL, size, PROT_READ | PROT_WRITE, 0); }
@@ -269,6 +276,13 @@ bool os_alias(void *window, size_t size, void *addr) {
   return p == addr;
 }
 
+void *os_map_spare(void *window) {
+  int saved = errno;
+  void *p = mremap(window, 0, os_page_size(), MREMAP_MAYMOVE, NULL);
+  errno = saved;
+  return p == MAP_FAILED ? NULL : p;
+}
+
 bool os_is_file_of(int fd, void *window) {
   volatile char *byte = window;
   char seen;
@@ -391,6 +405,8 @@ int os_fd_move(int fd) {
   long moved = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FD_LOWEST);
   return moved < 0 ? -1 : (int)moved;
 }
+
+bool os_is_open(int fd) { return raw_syscall(SYS_fcntl, fd, F_GETFD) >= 0; }
 
 bool os_set_dumped(void *addr, size_t size) { return advise(addr, size, MADV_DODUMP); }
 

@@ -37,11 +37,16 @@ static bool make_usable(uint32_t page) {
   return true;
 }
 
-void pin_fit_limit(uint32_t pages) {
+size_t pin_excess(uint32_t pages) {
   const size_t keep = round_up(max_size(pages, load_relaxed(&pins.count)), STEP);
-  if (pins.entry == NULL || keep >= pins.reserved) return;
-  os_unmap((void *)(pins.entry + keep), (pins.reserved - keep) * sizeof *pins.entry);
-  pins.reserved = keep;
+  return pins.reserved > keep ? (pins.reserved - keep) * sizeof *pins.entry : 0;
+}
+
+void pin_fit_limit(uint32_t pages) {
+  const size_t excess = pin_excess(pages);
+  if (pins.entry == NULL || excess == 0) return;
+  pins.reserved -= excess / sizeof *pins.entry;
+  os_unmap((void *)(pins.entry + pins.reserved), excess);
 }
 
 static bool is_usable(uint32_t page) { return page < load_acquire(&pins.count); } /* acquire: make_usable's release */

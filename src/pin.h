@@ -21,6 +21,8 @@ void unpin_all_locked(void);
 
 /* The arena will have no more than so many pages: gives back what is reserved to note pins of others in. (mesh lock) */
 void pin_fit_limit(uint32_t pages);
+/* Bytes that would be. (mesh lock) */
+size_t pin_excess(uint32_t pages);
 
 /* The span that starts at `page` is pinned. (S) */
 bool pin_holds(uint32_t page);

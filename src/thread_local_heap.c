@@ -81,10 +81,17 @@ static void heap_exit(void *arg) {
   meta_free(heap, sizeof *heap);
 }
 
-static void make_key(void) {
+void thread_heaps_make_key(void) {
   lock_acquire(&heaps.lock);
   if (!heaps.has_key) heaps.has_key = pthread_key_create(&heaps.key, heap_exit) == 0;
   lock_release(&heaps.lock);
+}
+
+/* A thread's first allocation may be libc's, of a table for the values of keys of 32 and more, and ours may be one of
+ * them: the value that heap_new gave it then went into a table of its own, in whose place libc puts the first. */
+static void renew_key(ThreadLocalHeap *heap) {
+  heap->key_look = 2 * heap->slow_calls;
+  if (heaps.has_key && pthread_getspecific(heaps.key) != heap) pthread_setspecific(heaps.key, heap);
 }
 
 static ThreadLocalHeap *heap_new(void) {
@@ -92,7 +99,7 @@ static ThreadLocalHeap *heap_new(void) {
   if (options.hardened) return &direct_heap;
   ThreadLocalHeap *heap = meta_alloc(sizeof *heap);
   if (heap == NULL) return &direct_heap;
-  make_key();
+  thread_heaps_make_key();
   memset(heap, 0, sizeof *heap);
   rng_seed(&heap->rng, options.seed != 0 ? options.seed : os_random());
   for (unsigned c = 0; c < CLASS_MAP_VALUES; c++) heap->refill[c] = REFILL_FIRST;
@@ -272,6 +279,7 @@ void *thread_heap_malloc_class(unsigned c) {
   else
     refill(heap, c);
   p = shuffle_vector_pop(v);
+  if (heap->slow_calls >= heap->key_look) renew_key(heap); /* may call calloc, which finds all as it should be */
   return p != NULL ? p : malloc_direct(c);
 }
 

@@ -12,6 +12,7 @@ typedef struct ThreadLocalHeap {
   bool direct;                        /* (C) keeps nothing: each call goes to the GlobalHeap */
   Rng rng;                            /* (T) */
   uint32_t slow_calls;                /* (T) */
+  uint32_t key_look;                  /* (T) slow_calls at which to look next whether the key still has the heap */
   uint64_t last_shrink;               /* (T) os_now_ms */
   size_t pinned_look;                 /* (T) arena_used_bytes at the last look for pinned classes, or less since */
   uint32_t pinned_calls;              /* (T) slow_calls then */
@@ -42,6 +43,9 @@ void thread_heap_flush(void);
 
 /* fork and statistics. */
 Lock *thread_heaps_lock(void);
+/* Makes the key by which an exiting thread's heap is found: the earlier, the lower its number. A thread's first value for
+ * one of 32 and more has libc allocate, see thread_local_heap.c. */
+void thread_heaps_make_key(void);
 /* In the child: the other threads' heaps have no owner any more. */
 void thread_heaps_forget_others(void);
 /* Adds the slots that all threads' vectors of class c hold; approximate while they run. */

@@ -74,6 +74,27 @@ static void aligned_forms(std::size_t size, std::align_val_t to) {
                       std::nothrow);
 }
 
+// Alignments that are none: the standard leaves them undefined, the runtime refuses them.
+static void odd_alignments() {
+  for (std::size_t odd : {0, 3, 24, 100}) {
+    const std::align_val_t to{opaque(odd)};
+    int thrown = 0;
+    try {
+      ::operator delete(opaque(::operator new(100, to)), to);
+    } catch (const std::bad_alloc &) {
+      thrown++;
+    }
+    try {
+      ::operator delete[](opaque(::operator new[](100, to)), to);
+    } catch (const std::bad_alloc &) {
+      thrown++;
+    }
+    CHECK(thrown == 2);
+    CHECK(opaque(::operator new(100, to, std::nothrow)) == nullptr);
+    CHECK(opaque(::operator new[](100, to, std::nothrow)) == nullptr);
+  }
+}
+
 static void all_forms() {
   static const std::size_t sizes[] = {0, 1, 8, 16, 24, 100, 1000, 5000, 20000, 300000, 5000000};
   for (std::size_t size : sizes) {
@@ -201,6 +222,7 @@ static void thread_locals() {
 
 int main() {
   all_forms();
+  odd_alignments();
   failures_are_told();
   containers();
   thread_locals();

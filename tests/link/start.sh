@@ -31,6 +31,16 @@ statistics)
     *) echo "no statistics at exit, but: $seen"; exit 1 ;;
     esac
     ;;
+statistics_after_stderr)
+    # A program that closes stderr before the library ends.
+    seen=$(LD_PRELOAD=$library MALLOCSTATS=1 "$program" 2>&1) || { echo "$seen"; exit 1; }
+    case $seen in
+    "MESH COUNT:"*) ;;
+    *) echo "no statistics at exit, but: $seen"; exit 1 ;;
+    esac
+    seen=$(LD_PRELOAD=$library "$program" unasked 2>&1) || { echo "$seen"; exit 1; }
+    [ -z "$seen" ] || { echo "not asked for, but: $seen"; exit 1; }
+    ;;
 setuid)
     [ "$(id -u)" -eq 0 ] || skip "only root can try setuid"
     command -v setpriv >/dev/null || skip "no setpriv"

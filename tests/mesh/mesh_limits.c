@@ -185,6 +185,43 @@ static void maps_part(void) {
   end();
 }
 
+/* A heap that has just been meshed, and no mapping left, not even in the place of another. */
+static void begin_and_take_all(size_t pages) {
+  begin();
+  row_used = 0;
+  row = mmap(NULL, pages * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (row == MAP_FAILED) fail("mmap fails");
+  take_all_mappings();
+  if (row_used >= pages - 2) {
+    printf("full-maps: skipped: the limit is too high to be reached\n");
+    exit(SKIP);
+  }
+  while (mmap(NULL, page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) continue;
+  if (mallctl_figure("stats.meshed") == 0) fail("nothing is meshed any more");
+}
+
+/* A program that has used up its mappings forks as without libmesh, and so do functions of libc. */
+static void full_maps_part(void) {
+  const size_t pages = 400000;
+  int status = 0;
+  page = (size_t)sysconf(_SC_PAGESIZE);
+  begin_and_take_all(pages);
+  pid_t child = fork();
+  if (child < 0) fail("fork fails where no mapping is left");
+  if (child == 0) {
+    store_and_verify("in a child");
+    _exit(0);
+  }
+  store_and_verify("with a child");
+  if (waitpid(child, &status, 0) != child || status != 0) fail("a child ends badly");
+  munmap(row, pages * page);
+  end();
+  begin_and_take_all(pages);
+  if (daemon(1, 1) != 0) fail("daemon fails where no mapping is left");
+  store_and_verify("in a daemon");
+  _exit(0);
+}
+
 /* -------------------------------------------------------------------------------------- RLIMIT_DATA */
 
 /* In bytes, of the fields of /proc/self/statm: 0 is all address space, 5 what RLIMIT_DATA counts. */
@@ -395,6 +432,7 @@ static const struct {
   rlim_t space; /* limit from the start, bytes; 0: none */
 } parts[] = {
     {"maps", maps_part, 0},
+    {"full-maps", full_maps_part, 0},
     {"data", data_part, 0},
     {"space", space_part, 0},
     {"lowered-space", lowered_space_part, 0},
