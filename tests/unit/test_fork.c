@@ -1,5 +1,8 @@
 /* fork while other threads are anywhere inside the allocator. */
 #include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "arena.h"
 #include "atomic.h"
@@ -7,7 +10,9 @@
 #include "content.h"
 #include "fork.h"
 #include "heap_api.h"
+#include "os.h"
 #include "rng.h"
+#include "segv.h"
 #include "unit.h"
 
 enum { THREADS = 2, FORKS = 60, OBJECTS = 100 };
@@ -87,11 +92,55 @@ static void prepare_twice(void *unused) {
 
 TEST(a_fork_within_a_fork_is_not_prepared) { assert_child_passes(prepare_twice, NULL); }
 
+/* ---- The program's action for SIGSEGV ---- */
+
+static OsSignalAction action_of(uint64_t i) { return (OsSignalAction){.handler = i, .flags = i, .mask = i}; }
+
+static void *exchange_until_stopped(void *unused) {
+  (void)unused;
+  for (uint64_t i = 1; !load_relaxed(&stop); i++) {
+    const OsSignalAction action = action_of(i);
+    segv_exchange(&action, NULL);
+  }
+  return NULL;
+}
+
+static int exchange_in_child(void) {
+  OsSignalAction action;
+  segv_exchange(NULL, &action);
+  return action.handler == action.flags && action.flags == action.mask ? 0 : 1;
+}
+
+/* Of a child that may wait for ever with all signals blocked. */
+static bool child_exchanges(void) {
+  enum { TRIES = 10000 };
+  int status = -1;
+  const pid_t child = fork();
+  if (child == 0) _exit(exchange_in_child());
+  for (int i = 0; i < TRIES && waitpid(child, &status, WNOHANG) == 0; i++) os_sleep_ms(1);
+  if (status == -1) kill(child, SIGKILL);
+  if (status == -1) waitpid(child, NULL, 0);
+  return status == 0;
+}
+
+TEST(a_child_may_ask_for_the_action_that_another_thread_was_changing) {
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, exchange_until_stopped, NULL), 0);
+  mesh_free(mesh_malloc(1));
+  bool good = true;
+  for (int i = 0; i < 300 && good; i++) good = child_exchanges();
+  store_relaxed(&stop, true);
+  pthread_join(thread, NULL);
+  store_relaxed(&stop, false);
+  assert_true(good);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(both_sides_of_a_fork_go_on),
       cmocka_unit_test(children_fork_too),
       cmocka_unit_test(a_fork_within_a_fork_is_not_prepared),
+      cmocka_unit_test(a_child_may_ask_for_the_action_that_another_thread_was_changing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
