@@ -3,6 +3,7 @@
 #include "fake_os.h"
 #include "global_heap.h"
 #include "heap_api.h"
+#include "meta.h"
 #include "options.h"
 #include "stats.h"
 #include "unit.h"
@@ -62,6 +63,24 @@ TEST(what_is_much_goes_back_in_pieces) {
   assert_int_equal(least, 0);
   assert_true(pieces > BYTES / PURGE_PIECE);
   mesh_free(end);
+}
+
+/* As the magazines of threads that ended. */
+TEST(metadata_goes_back_in_pieces) {
+  enum { BLOCKS = 2000, PIECE_MAX = 50 };
+  static void *block[BLOCKS];
+  for (size_t i = 0; i < BLOCKS; i++) block[i] = meta_alloc(4096);
+  for (size_t i = 0; i < BLOCKS; i++) meta_free(block[i], 4096);
+  pass(2 * LONG_MS); /* later than the last tick of the test before */
+  fake_os.now_ms += LONG_MS;
+  fake_os.step_ns = 1000000;
+  const unsigned before = fake_os.calls[PURGE_CALL];
+  for (bool more = true; more;) {
+    const unsigned calls = fake_os.calls[PURGE_CALL];
+    more = global_heap_tick(fake_os.now_ms);
+    assert_true(fake_os.calls[PURGE_CALL] - calls <= PIECE_MAX);
+  }
+  assert_true(fake_os.calls[PURGE_CALL] - before > BLOCKS - PIECE_MAX);
 }
 
 TEST(too_many_dirty_pages_go_back_at_once) {
@@ -150,6 +169,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(dirty_pages_go_back_after_the_delay, start_clock),
       cmocka_unit_test_setup(what_is_much_goes_back_in_pieces, start_clock),
+      cmocka_unit_test_setup(metadata_goes_back_in_pieces, start_clock),
       cmocka_unit_test_setup(too_many_dirty_pages_go_back_at_once, start_clock),
       cmocka_unit_test_setup(magazines_that_nobody_takes_are_drained, start_clock),
       cmocka_unit_test_setup(a_thread_gives_up_what_it_no_longer_uses, start_clock),
