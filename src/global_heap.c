@@ -20,8 +20,9 @@ enum {
 
 /* The tick under way, which threads may share: first each class, then the metadata, then the arena. */
 static struct {
-  _Atomic uint64_t last;   /* (~) os_now_ms when it began */
-  _Atomic uint32_t stage;  /* (~) class or TICK_... */
+  _Atomic uint64_t last;  /* (~) os_now_ms when it began ... */
+  _Atomic uint64_t early; /* (~) ... and when it last began with the arena, because too much was dirty */
+  _Atomic uint32_t stage; /* (~) class or TICK_... */
 } tick = {.stage = TICK_DONE};
 
 /* -------------------------------------------------------------------------------------- refill */
@@ -294,11 +295,24 @@ static void finish_stage(uint32_t stage) {
     meta_mark();
 }
 
+static bool too_much_is_dirty(void) { return pages_to_bytes(load_relaxed(&arena.dirty_pages)) > arena_dirty_limit(); }
+
+/* Begins a tick if one is due; returns its stage. */
+static uint32_t begin_tick(uint64_t now_ms) {
+  uint64_t last = load_relaxed(&tick.last), early = load_relaxed(&tick.early);
+  uint32_t stage = TICK_DONE;
+  if (now_ms - last >= TICK_MS && cas_relaxed(&tick.last, &last, now_ms)) {
+    store_relaxed(&tick.stage, stage = CLASS_FIRST);
+  } else if (now_ms != early && too_much_is_dirty() && cas_relaxed(&tick.early, &early, now_ms)) {
+    /* Not twice in a millisecond: the system may refuse it. */
+    if (cas_relaxed(&tick.stage, &stage, TICK_ARENA)) stage = TICK_ARENA;
+  }
+  return stage;
+}
+
 bool global_heap_tick(uint64_t now_ms) {
   uint32_t stage = load_relaxed(&tick.stage);
-  uint64_t last = load_relaxed(&tick.last);
-  if (stage == TICK_DONE && now_ms - last >= TICK_MS && cas_relaxed(&tick.last, &last, now_ms))
-    store_relaxed(&tick.stage, stage = CLASS_FIRST);
+  if (stage == TICK_DONE) stage = begin_tick(now_ms);
   if (stage == TICK_DONE) return false;
   const uint64_t begin = os_now_ns();
   do {

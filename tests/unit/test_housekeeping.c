@@ -96,6 +96,25 @@ TEST(too_many_dirty_pages_go_back_at_once) {
   assert_int_equal(read_stats().dirty_bytes, 0);
 }
 
+/* Those that another free left are no business of the next, but ticks do not wait with them. */
+TEST(a_free_purges_little_more_than_it_adds) {
+  enum { DIRTY = 256 << 20, BLOCK = 40960 };
+  void *large = mesh_malloc(DIRTY), *block = mesh_malloc(BLOCK), *end = mesh_malloc(100000);
+  pass(2 * LONG_MS); /* later than the last tick of the test before */
+  assert_true(arena_free_large(page_of(large)));
+  fake_os.now_ms++;
+  fake_os.step_ns = 1000000;
+  size_t dirty = read_stats().dirty_bytes;
+  assert_true(dirty >= DIRTY);
+  mesh_free(block); /* purges something, and begins a tick that purges a piece */
+  assert_in_range(dirty - read_stats().dirty_bytes, 1, 2 * BLOCK + 2 * PURGE_PIECE);
+  assert_true(read_stats().dirty_bytes > arena_dirty_limit());
+  while (global_heap_tick(fake_os.now_ms)) {
+  }
+  assert_true(read_stats().dirty_bytes <= arena_dirty_limit());
+  mesh_free(end);
+}
+
 TEST(magazines_that_nobody_takes_are_drained) {
   const unsigned c = size_class_of(64);
   void *object[4000];
@@ -171,6 +190,7 @@ int main(void) {
       cmocka_unit_test_setup(what_is_much_goes_back_in_pieces, start_clock),
       cmocka_unit_test_setup(metadata_goes_back_in_pieces, start_clock),
       cmocka_unit_test_setup(too_many_dirty_pages_go_back_at_once, start_clock),
+      cmocka_unit_test_setup(a_free_purges_little_more_than_it_adds, start_clock),
       cmocka_unit_test_setup(magazines_that_nobody_takes_are_drained, start_clock),
       cmocka_unit_test_setup(a_thread_gives_up_what_it_no_longer_uses, start_clock),
       cmocka_unit_test_setup(an_idle_heap_shrinks_to_nothing, start_clock),
