@@ -6,10 +6,15 @@
 #include "global_heap.h"
 #include "os.h"
 
+bool large_is_possible(size_t size, size_t align) {
+  return size <= PTRDIFF_MAX && align <= PTRDIFF_MAX && bytes_to_pages(size) < arena_pages_reserved() &&
+         align >> arena.page_shift < arena_pages_reserved();
+}
+
 void *large_malloc(size_t size, size_t align, bool *zeroed) {
   PageContent content = PAGES_DIRTY;
   uint32_t page = 0;
-  if (size <= PTRDIFF_MAX && align <= PTRDIFF_MAX)
+  if (large_is_possible(size, align))
     page = arena_alloc(bytes_to_pages(size), max_size(1, align >> arena.page_shift), CLASS_LARGE,
                        CLASS_LARGE_TAIL, &content);
   if (page == 0) {
