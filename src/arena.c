@@ -411,29 +411,35 @@ bool arena_move(uint32_t from, uint32_t to) {
   return true;
 }
 
+/* The pages of a moved block, without the lock while the system works. Until then they are a run that a child, where this
+ * thread is gone, returns. */
+static void free_moved(uint32_t page, uint32_t pages, uint32_t now_ms) {
+  mark(page, pages, CLASS_NONE);
+  count_used(0, pages);
+  sub_relaxed(&arena.moved_blocks, 1);
+  page_run_hold(page, pages, now_ms);
+  lock_release(&arena.lock);
+  const RunState state = unmove(page, pages);
+  lock_acquire(&arena.lock);
+  if (state == RUN_CLEAN) map_count_fresh(page, pages);
+  page_run_return(page, pages, state, now_ms);
+}
+
 bool arena_free_large(uint32_t page) {
   const uint32_t now_ms = (uint32_t)os_now_ms();
-  LargeBlock *block = large_block_of(page);
+  const LargeBlock *block = large_block_of(page);
   lock_acquire(&arena.lock);
-  if (class_at(page_address(page)) != CLASS_LARGE || block->lost || block->freed) {
-    lock_release(&arena.lock);
-    return false;
+  const bool ok = class_at(page_address(page)) == CLASS_LARGE && !block->lost;
+  if (ok) {
+    arena.large_pages -= block->pages;
+    arena.large_count--;
+    if (block->moved)
+      free_moved(page, block->pages, now_ms);
+    else
+      free_locked(page, block->pages, RUN_DIRTY, now_ms);
   }
-  const size_t pages = block->pages;
-  RunState state = RUN_DIRTY;
-  if (block->moved) {
-    block->freed = true;
-    lock_release(&arena.lock);
-    state = unmove(page, pages);
-    lock_acquire(&arena.lock);
-    sub_relaxed(&arena.moved_blocks, 1);
-  }
-  arena.large_pages -= pages;
-  arena.large_count--;
-  if (state == RUN_CLEAN) map_count_fresh(page, (uint32_t)pages);
-  free_locked(page, pages, state, now_ms);
   lock_release(&arena.lock);
-  return true;
+  return ok;
 }
 
 /* ------------------------------------------------------------------------------------ purging */

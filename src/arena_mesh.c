@@ -227,7 +227,12 @@ typedef struct MoveRange {
   size_t first, count; /* in the sorted moves */
 } MoveRange;
 
-static size_t find_ranges(const MeshMove *moves, size_t count, uint32_t span_pages, MoveRange *ranges) {
+/* The ranges of the moves at hand, and which moves are protected: too much for the stack of a program that just sleeps,
+ * which may be a signal handler's. */
+static MoveRange ranges[MESH_BATCH_MAX]; /* (mesh lock) */
+static bool protected[MESH_BATCH_MAX];   /* (mesh lock) */
+
+static size_t find_ranges(const MeshMove *moves, size_t count, uint32_t span_pages) {
   size_t n = 0;
   for (size_t i = 0; i < count; i++) {
     if (n > 0 && moves[i].page == moves[i - 1].page + span_pages &&
@@ -249,9 +254,8 @@ static void sort_moves(MeshMove *moves, size_t count) {
 }
 
 size_t arena_mesh_maps_needed(MeshMove *moves, size_t count, uint32_t span_pages) {
-  MoveRange ranges[MESH_BATCH_MAX];
   sort_moves(moves, count);
-  return 2 * find_ranges(moves, count, span_pages, ranges);
+  return 2 * find_ranges(moves, count, span_pages);
 }
 
 /* Live slots only: where a page of a long span has none, the frame keeps a hole. */
@@ -297,17 +301,18 @@ static bool map_moves(const MeshMove *moves, size_t count, uint32_t span_pages) 
 static bool may_move(const MeshMove *m) { return leads(m) || miniheap_of(m->leader)->frame == m->frame; }
 
 /* The moves of a range, as many as may; `protected` is cleared for those that were mapped. */
-static void map_range(const MeshMove *moves, size_t count, uint32_t span_pages, bool *protected) {
-  for (size_t i = 0, end; i < count; i = end) {
+static void map_range(const MeshMove *moves, const MoveRange *r, uint32_t span_pages) {
+  const size_t range_end = r->first + r->count;
+  for (size_t i = r->first, end; i < range_end; i = end) {
     const bool may = may_move(&moves[i]);
-    for (end = i + 1; end < count && may_move(&moves[end]) == may;) end++;
+    for (end = i + 1; end < range_end && may_move(&moves[end]) == may;) end++;
     if (may && map_moves(moves + i, end - i, span_pages))
       for (size_t k = i; k < end; k++) protected[k] = false;
   }
 }
 
 /* Those that are protected still, whatever is next to each other at once. */
-static void give_up(const MeshMove *moves, size_t count, uint32_t span_pages, const bool *protected) {
+static void give_up(const MeshMove *moves, size_t count, uint32_t span_pages) {
   for (size_t i = 0, end; i < count; i = end) {
     end = i + 1;
     if (!protected[i]) continue;
@@ -318,7 +323,6 @@ static void give_up(const MeshMove *moves, size_t count, uint32_t span_pages, co
 
 void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
   const SizeClass *sc = &size_classes[c];
-  MoveRange ranges[MESH_BATCH_MAX];
   check_debug(count <= MESH_BATCH_MAX);
   /* Linux before 6.17 unmaps the place of an alias before it finds that a limit, lowered since the window was
    * opened, allows none. */
@@ -329,8 +333,7 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
     return;
   }
   sort_moves(moves, count);
-  size_t n = find_ranges(moves, count, sc->span_pages, ranges);
-  bool protected[MESH_BATCH_MAX];
+  size_t n = find_ranges(moves, count, sc->span_pages);
   for (size_t i = 0; i < n; i++) {
     const MoveRange *r = &ranges[i];
     bool ok = barrier_protect(range_address(moves, r), r->count * pages_to_bytes(sc->span_pages));
@@ -344,9 +347,9 @@ void arena_mesh_move(MeshMove *moves, size_t count, unsigned c) {
     for (size_t i = 0; i < n; i++) {
       const size_t first = ranges[i].first;
       if (protected[first] && leads(&moves[first]) == leading)
-        map_range(moves + first, ranges[i].count, sc->span_pages, protected + first);
+        map_range(moves, &ranges[i], sc->span_pages);
     }
-  give_up(moves, count, sc->span_pages, protected);
+  give_up(moves, count, sc->span_pages);
   barrier_close();
 }
 

@@ -10,15 +10,19 @@
 enum {
   TICK_MS = 50,
   TICK_NS = 200000, /* longest piece of a tick in a call of the program's */
-  TICK_DONE = CLASS_END + 1,
+  TICK_META = CLASS_END,
+  TICK_ARENA,
+  TICK_DONE,
+  META_PIECE = 32, /* blocks of metadata purged between two looks at the clock: 0.1 ms */
   DRAIN_BATCH = 32,
   PREFETCH_AHEAD = 8,
 };
 
-/* The tick under way, which threads may share: first each class, then the arena. */
+/* The tick under way, which threads may share: first each class, then the metadata, then the arena. */
 static struct {
-  _Atomic uint64_t last;  /* (~) os_now_ms when it began */
-  _Atomic uint32_t stage; /* (~) class, CLASS_END for the arena, or TICK_DONE */
+  _Atomic uint64_t last;  /* (~) os_now_ms when it began ... */
+  _Atomic uint64_t early; /* (~) ... and when it last began with the arena, because too much was dirty */
+  _Atomic uint32_t stage; /* (~) class or TICK_... */
 } tick = {.stage = TICK_DONE};
 
 /* -------------------------------------------------------------------------------------- refill */
@@ -279,6 +283,7 @@ static void finish_class(unsigned c) {
 /* A piece of the tick that has come to `stage`; false if nothing was left of it there. */
 static bool tick_piece(uint32_t stage, uint64_t now_ms) {
   if (stage < CLASS_END) return drain_unmoved(&class_heaps[stage], stage);
+  if (stage == TICK_META) return meta_purge_some(META_PIECE);
   return arena_purge_some((uint32_t)now_ms, options.purge_delay_ms, arena_dirty_limit(), PURGE_PIECE) == PURGE_PIECE;
 }
 
@@ -286,15 +291,28 @@ static bool tick_piece(uint32_t stage, uint64_t now_ms) {
 static void finish_stage(uint32_t stage) {
   if (stage < CLASS_END)
     finish_class(stage);
-  else
-    meta_purge(false);
+  else if (stage == TICK_META)
+    meta_mark();
+}
+
+static bool too_much_is_dirty(void) { return pages_to_bytes(load_relaxed(&arena.dirty_pages)) > arena_dirty_limit(); }
+
+/* Begins a tick if one is due; returns its stage. */
+static uint32_t begin_tick(uint64_t now_ms) {
+  uint64_t last = load_relaxed(&tick.last), early = load_relaxed(&tick.early);
+  uint32_t stage = TICK_DONE;
+  if (now_ms - last >= TICK_MS && cas_relaxed(&tick.last, &last, now_ms)) {
+    store_relaxed(&tick.stage, stage = CLASS_FIRST);
+  } else if (now_ms != early && too_much_is_dirty() && cas_relaxed(&tick.early, &early, now_ms)) {
+    /* Not twice in a millisecond: the system may refuse it. */
+    if (cas_relaxed(&tick.stage, &stage, TICK_ARENA)) stage = TICK_ARENA;
+  }
+  return stage;
 }
 
 bool global_heap_tick(uint64_t now_ms) {
   uint32_t stage = load_relaxed(&tick.stage);
-  uint64_t last = load_relaxed(&tick.last);
-  if (stage == TICK_DONE && now_ms - last >= TICK_MS && cas_relaxed(&tick.last, &last, now_ms))
-    store_relaxed(&tick.stage, stage = CLASS_FIRST);
+  if (stage == TICK_DONE) stage = begin_tick(now_ms);
   if (stage == TICK_DONE) return false;
   const uint64_t begin = os_now_ns();
   do {

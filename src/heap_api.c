@@ -101,7 +101,7 @@ bool mesh_trim(void) {
   if (!init_once()) return false;
   thread_heap_flush();
   depot_drain_all();
-  meta_purge(true);
+  meta_purge_all();
   global_heap_free_fresh();
   return arena_purge((uint32_t)os_now_ms(), 0, 0) > 0;
 }

@@ -6,10 +6,15 @@
 #include "global_heap.h"
 #include "os.h"
 
+bool large_is_possible(size_t size, size_t align) {
+  return size <= PTRDIFF_MAX && align <= PTRDIFF_MAX && bytes_to_pages(size) < arena_pages_reserved() &&
+         align >> arena.page_shift < arena_pages_reserved();
+}
+
 void *large_malloc(size_t size, size_t align, bool *zeroed) {
   PageContent content = PAGES_DIRTY;
   uint32_t page = 0;
-  if (size <= PTRDIFF_MAX && align <= PTRDIFF_MAX)
+  if (large_is_possible(size, align))
     page = arena_alloc(bytes_to_pages(size), max_size(1, align >> arena.page_shift), CLASS_LARGE,
                        CLASS_LARGE_TAIL, &content);
   if (page == 0) {
@@ -33,17 +38,22 @@ static uint32_t block_page(const void *p) {
   return page;
 }
 
-/* The excess and a piece, so that it is a while until the next; what is due by its age is left to ticks. */
-static void purge_if_over(void) {
+/* After `freed` bytes became dirty: the excess and a piece, so that it is a while until the next. A free adds to what is
+ * dirty and takes from what may be, so twice as much keeps up with large blocks; what small ones left, and what is due by
+ * its age, is for ticks. */
+static void purge_if_over(size_t freed) {
   const uint64_t now_ms = os_now_ms();
-  global_heap_tick(now_ms);
   const size_t dirty = pages_to_bytes(load_relaxed(&arena.dirty_pages)), limit = arena_dirty_limit();
-  if (dirty > limit) arena_purge_some((uint32_t)now_ms, UINT32_MAX, limit - PURGE_PIECE, dirty - limit + PURGE_PIECE);
+  const size_t most = min_size(dirty - limit, 2 * freed) + PURGE_PIECE;
+  if (dirty > limit) arena_purge_some((uint32_t)now_ms, UINT32_MAX, limit - PURGE_PIECE, most);
+  global_heap_tick(now_ms);
 }
 
 void large_free(void *p) {
-  if (!arena_free_large(block_page(p))) mesh_fatal("double free of", p);
-  purge_if_over();
+  const uint32_t page = block_page(p);
+  const size_t bytes = pages_to_bytes(large_block_of(page)->pages);
+  if (!arena_free_large(page)) mesh_fatal("double free of", p);
+  purge_if_over(bytes);
 }
 
 size_t large_usable_size(const void *p) { return pages_to_bytes(large_block_of(block_page(p))->pages); }
@@ -70,6 +80,6 @@ void *large_realloc(void *p, size_t size) {
   if (new_pages == old_pages) return p;
   if (new_pages > old_pages) return arena_extend(page, new_pages, &content) ? p : move_block(p, size);
   arena_shrink(page, new_pages);
-  purge_if_over();
+  purge_if_over(pages_to_bytes(old_pages - new_pages));
   return p;
 }

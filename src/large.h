@@ -4,8 +4,10 @@
 
 #include "config.h"
 
+/* False for a block that the arena has no room for, whatever is given up for it. */
+bool large_is_possible(size_t size, size_t align);
 /* `align` is a power of two, bytes. *zeroed (if not NULL) tells whether all bytes are 0. NULL with errno
- * ENOMEM if the size is above PTRDIFF_MAX or there is no memory. */
+ * ENOMEM if that is not possible or there is no memory. */
 void *large_malloc(size_t size, size_t align, bool *zeroed);
 /* Ends the program unless `p` is the start of a large block. */
 void large_free(void *p);

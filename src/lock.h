@@ -1,6 +1,6 @@
 /* Ranked locks on a futex.
  *
- * A thread takes locks in rising rank only; debug builds check it. fork takes every lock in the same
+ * A thread takes locks in rising rank only; debug builds check it. fork takes every lock but the last in the same
  * order (see lock_table in fork.c). No lock is held across a call into the program. */
 #ifndef MESH_LOCK_H
 #define MESH_LOCK_H
@@ -76,5 +76,9 @@ static inline void lock_release(Lock *lock) {
 
 /* In the child of a fork, whose other threads are gone: the caller holds the lock. */
 void lock_reset(Lock *lock);
+/* There too: the caller does not hold it, and whoever did is gone. */
+static inline void lock_forget(Lock *lock) {
+  if (load_relaxed(&lock->word) != 0) store_relaxed(&lock->word, 0);
+}
 
 #endif

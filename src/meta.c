@@ -39,7 +39,7 @@ static struct {
   Bump slab;                                /* (lock) ... and of the newest of its blocks that is cut into small ones */
   FreeBlock *free_list[META_MAX_SHIFT + 1]; /* (lock) by binary logarithm of the size */
   _Atomic size_t unpurged;                  /* (lock), read by all as a hint: blocks in the list of PURGED_SHIFT ... */
-  size_t unpurged_low;                      /* (lock) ... and fewest of them since the last meta_purge */
+  size_t unpurged_low;                      /* (lock) ... and fewest of them since the last meta_mark */
   _Atomic bool unpurgeable;                 /* (~) the system would not, the last time */
   PurgedBlocks *purged;                     /* (lock) */
   void *(*fallback)(size_t bytes);          /* (C) */
@@ -162,18 +162,17 @@ static void put_purged(void *block) {
 }
 
 static void *take_unused(void) {
-  lock_acquire(&meta.lock);
   void *block = NULL;
+  lock_acquire(&meta.lock);
   if (meta.unpurged_low > UNPURGED_KEEP) {
     meta.unpurged_low--;
     block = take_free(PURGED_SHIFT);
   }
-  if (block == NULL) meta.unpurged_low = load_relaxed(&meta.unpurged);
   lock_release(&meta.lock);
   return block;
 }
 
-static void want_none(void) {
+void meta_mark(void) {
   lock_acquire(&meta.lock);
   meta.unpurged_low = load_relaxed(&meta.unpurged);
   lock_release(&meta.lock);
@@ -187,20 +186,30 @@ bool meta_purge_due(void) {
 }
 
 /* Without the lock while the system works. */
-void meta_purge(bool all) {
-  if (!purgeable()) return;
-  if (all) want_none();
-  for (void *block; (block = take_unused()) != NULL;) {
-    bool purged = os_purge(block, PURGED_SIZE);
-    store_relaxed(&meta.unpurgeable, !purged);
-    lock_acquire(&meta.lock);
-    if (purged)
-      put_purged(block);
-    else
-      put_free(block, PURGED_SHIFT);
-    lock_release(&meta.lock);
-    if (!purged) return;
+static bool purge_block(void *block) {
+  const bool purged = os_purge(block, PURGED_SIZE);
+  store_relaxed(&meta.unpurgeable, !purged);
+  lock_acquire(&meta.lock);
+  if (purged)
+    put_purged(block);
+  else
+    put_free(block, PURGED_SHIFT);
+  lock_release(&meta.lock);
+  return purged;
+}
+
+bool meta_purge_some(size_t most) {
+  for (; most > 0 && purgeable(); most--) {
+    void *block = take_unused();
+    if (block == NULL || !purge_block(block)) break;
   }
+  return most == 0;
+}
+
+void meta_purge_all(void) {
+  meta_mark();
+  meta_purge_some(SIZE_MAX);
+  meta_mark();
 }
 
 size_t meta_resident(void) { return load_relaxed(&meta.resident); }

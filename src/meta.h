@@ -13,10 +13,14 @@ void *meta_alloc(size_t size);
 void meta_fall_back_on(void *(*pages)(size_t bytes));
 /* `size` as given to meta_alloc. */
 void meta_free(void *block, size_t size);
-/* Called now and then: gives back the pages of blocks that were free since the last time, or of all that are free. Some
- * are always kept. */
-void meta_purge(bool all);
-/* A hint: there is something for it to do, now or when it is called again. */
+/* Gives back the pages of up to `most` of the larger blocks that were free since the last meta_mark, but for some that are
+ * always kept. True if that were so many: there may be more. */
+bool meta_purge_some(size_t most);
+/* Called now and then, when there are no more: those that are free from now on are for the next time. */
+void meta_mark(void);
+/* The pages of all that are free, but for some. */
+void meta_purge_all(void);
+/* A hint: there is something to purge, now or after the next mark. */
 bool meta_purge_due(void);
 /* For fork. */
 struct Lock *meta_lock(void);

@@ -64,7 +64,6 @@ typedef struct LargeBlock {
   uint32_t pages; /* (A) */
   bool moved;     /* (A) its pages came from elsewhere by page table: a kernel mapping of its own */
   bool lost;      /* (A) its pages went elsewhere and somebody else's mapping took the hole; never freed */
-  bool freed;     /* (A) it is being freed, without the lock for the moment */
 } LargeBlock;
 
 typedef struct FreeRun {

@@ -242,18 +242,24 @@ uint32_t page_run_oldest_stamp(void) { return free_run_of(runs.oldest)->stamp; }
 /* Not 0. Of two threads with the same, a multiple of 64 GiB apart, a child may lose a run. */
 static uint32_t this_thread(void) { return (uint32_t)((uintptr_t)&locks_held >> 4) | 1; }
 
-uint32_t page_run_take_oldest(uint32_t *pages) {
-  uint32_t page = runs.oldest;
-  if (page == 0) return 0;
-  *pages = (uint32_t)min_size(*pages, free_run_of(page)->pages);
-  carve(page, 0, *pages);
-  tag(page, *pages, RUN_BUSY);
+void page_run_hold(uint32_t page, uint32_t pages, uint32_t now_ms) {
+  tag(page, pages, RUN_BUSY);
   FreeRun *r = free_run_of(page);
+  r->stamp = now_ms;
   r->next = this_thread();
   r->older = 0;
   r->newer = runs.busy;
   if (r->newer != 0) free_run_of(r->newer)->older = page;
   runs.busy = page;
+}
+
+uint32_t page_run_take_oldest(uint32_t *pages) {
+  uint32_t page = runs.oldest;
+  if (page == 0) return 0;
+  *pages = (uint32_t)min_size(*pages, free_run_of(page)->pages);
+  const uint32_t stamp = free_run_of(page)->stamp;
+  carve(page, 0, *pages);
+  page_run_hold(page, *pages, stamp);
   return page;
 }
 

@@ -27,6 +27,8 @@ uint32_t page_run_before(uint32_t page);
 /* Takes the dirty run that has waited longest, or its first *pages pages if it is longer, marked RUN_BUSY; 0 if there is
  * none. Stores how many. */
 uint32_t page_run_take_oldest(uint32_t *pages);
+/* Makes pages that are in no run such a run, freed at `now_ms`. */
+void page_run_hold(uint32_t page, uint32_t pages, uint32_t now_ms);
 /* There is such a run, of any thread's. */
 bool page_runs_busy(void);
 /* Adds it again. */

@@ -6,7 +6,8 @@
 
 static Lock segv_lock = LOCK_INIT(RANK_HANDLER);
 static _Atomic bool installed;     /* (~) */
-static OsSignalAction program;     /* (segv_lock) the program's action */
+static OsSignalAction program[2];  /* (segv_lock) the program's action, and the one before it, ... */
+static _Atomic unsigned current;   /* (segv_lock) ... of which this is valid, in the midst of a change too */
 static int process;                /* (segv_lock when changed) that `installed` speaks of */
 
 /* The last fault on an arena page outside a batch. Twice the same, with no batch between, is no leftover
@@ -59,14 +60,27 @@ static void on_segv(int signal, siginfo_t *info, void *context) {
   if (!is_ours(info)) pass_on(signal, info, context);
 }
 
+/* A fork in another thread may come at any moment: what the child finds as the program's action is whole. Release pairs
+ * with nothing: it orders the stores for that. (segv_lock) */
+static void set_program_action(const OsSignalAction *action) {
+  const unsigned next = !load_relaxed(&current);
+  program[next] = *action;
+  store_release(&current, next);
+}
+
 bool segv_install(void) {
   if (load_relaxed(&installed)) return true;
   const OsSignalAction ours = {.handler = (uintptr_t)on_segv, .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
+  OsSignalAction before;
+  uint64_t saved;
+  os_signals_block(&saved); /* as segv_exchange */
   lock_acquire(&segv_lock);
-  bool ok = os_segv_action_set(&ours, &program);
+  bool ok = os_segv_action_set(&ours, &before);
+  if (ok) set_program_action(&before);
   process = os_process();
   if (ok) store_relaxed(&installed, true);
   lock_release(&segv_lock);
+  os_signals_restore(&saved);
   return ok;
 }
 
@@ -74,7 +88,9 @@ bool segv_installed(void) { return load_relaxed(&installed); }
 
 bool segv_of_other_process(void) { return process != os_process(); }
 
+/* Fork does not take the lock: a handler that runs in the forking thread may want it. */
 void segv_fork_child(void) {
+  lock_forget(&segv_lock);
   if (load_relaxed(&installed)) process = os_process();
 }
 
@@ -82,8 +98,8 @@ void segv_exchange(const OsSignalAction *new_action, OsSignalAction *old) {
   uint64_t saved;
   os_signals_block(&saved); /* a handler on this thread may want the lock too */
   lock_acquire(&segv_lock);
-  if (old != NULL) *old = program;
-  if (new_action != NULL) program = *new_action;
+  if (old != NULL) *old = program[load_relaxed(&current)];
+  if (new_action != NULL) set_program_action(new_action);
   lock_release(&segv_lock);
   os_signals_restore(&saved);
 }

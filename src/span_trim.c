@@ -5,7 +5,8 @@
 /* No live slot touches the page that is the k-th of the span. */
 static bool page_is_free(MiniHeap *mh, const SizeClass *sc, size_t k) {
   size_t first = k * arena.page_size / sc->size, last = ((k + 1) * arena.page_size - 1) / sc->size;
-  return bitmap_next(miniheap_bitmap(mh, sc), sc->slots, first) > last;
+  const size_t live = bitmap_next(miniheap_bitmap(mh, sc), sc->slots, first);
+  return live > last || live == sc->slots; /* what is left over behind the last slot counts as one */
 }
 
 void span_trim(ClassHeap *h, uint32_t page) {

@@ -300,7 +300,7 @@ static void drain_pinned_before_large(void) {
 void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed) {
   drain_pinned_before_large();
   void *p = large_malloc(size, align, zeroed);
-  if (p != NULL || size > PTRDIFF_MAX) return p;
+  if (p != NULL || !large_is_possible(size, align)) return p;
   give_up_caches();
   return large_malloc(size, align, zeroed);
 }
@@ -308,7 +308,7 @@ void *thread_heap_malloc_large(size_t size, size_t align, bool *zeroed) {
 void *thread_heap_realloc_large(void *p, size_t size) {
   drain_pinned_before_large();
   void *q = large_realloc(p, size);
-  if (q != NULL || size > PTRDIFF_MAX) return q;
+  if (q != NULL || !large_is_possible(size, 1)) return q;
   give_up_caches();
   return large_realloc(p, size);
 }

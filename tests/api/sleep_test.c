@@ -292,6 +292,49 @@ static void a_handler_may_jump_out_of_a_sleep(void **state) {
   sigaction(SIGUSR1, &before, NULL);
 }
 
+/* Many spans of which a few slots are used each, in which there is more to be done than to give pages back. */
+static void make_sparse_heap(void **objects, int count) {
+  for (int i = 0; i < count; i++) assert_non_null(objects[i] = malloc(256));
+  for (int i = 0; i < count; i++) {
+    if (i * 7919u % 8 == i / 4096 % 8u) continue;
+    free(objects[i]);
+    objects[i] = NULL;
+  }
+}
+
+enum { ALTERNATE_STACK = 65536 };
+static char *alternate_stack;
+static volatile size_t stack_used;
+
+static void measure_sleep(int signal) {
+  (void)signal;
+  char *here = opaque(__builtin_frame_address(0)), *lowest = alternate_stack;
+  memset(alternate_stack, 0x5A, (size_t)(here - alternate_stack) - 1024);
+  for (int i = 0; i < 20; i++) poll(NULL, 0, 20);
+  while (*lowest == 0x5A) lowest++;
+  stack_used = (size_t)(here - lowest);
+}
+
+/* A handler's stack may have no more than two pages, a part of which is the kernel's. */
+static void a_sleep_takes_little_stack(void **state) {
+  (void)state;
+  enum { OBJECTS = 60000 };
+  static void *objects[OBJECTS];
+  struct sigaction action = {.sa_handler = measure_sleep, .sa_flags = SA_ONSTACK}, before;
+  alternate_stack = mmap(NULL, ALTERNATE_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  assert_true(alternate_stack != MAP_FAILED);
+  assert_int_equal(sigaltstack(&(stack_t){.ss_sp = alternate_stack, .ss_size = ALTERNATE_STACK}, NULL), 0);
+  assert_int_equal(sigaction(SIGUSR2, &action, &before), 0);
+  make_sparse_heap(objects, OBJECTS);
+  raise(SIGUSR2);
+  for (int i = 0; i < OBJECTS; i++) free(objects[i]);
+  sigaction(SIGUSR2, &before, NULL);
+  sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
+  munmap(alternate_stack, ALTERNATE_STACK);
+  print_message("%zu bytes of stack\n", stack_used);
+  assert_true(stack_used < 4096);
+}
+
 /* Not before its time, at least. */
 static void sleeps_last(void **state) {
   (void)state;
@@ -315,6 +358,7 @@ int main(void) {
       cmocka_unit_test(a_handler_may_jump_out_of_a_sleep),
       cmocka_unit_test(a_handler_sees_and_changes_the_mask),
       cmocka_unit_test(a_wait_with_a_mask_lets_in_what_it_opens),
+      cmocka_unit_test(a_sleep_takes_little_stack),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,8 @@
 /* fork while other threads are anywhere inside the allocator. */
 #include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "arena.h"
 #include "atomic.h"
@@ -7,7 +10,10 @@
 #include "content.h"
 #include "fork.h"
 #include "heap_api.h"
+#include "os.h"
+#include "page_run.h"
 #include "rng.h"
+#include "segv.h"
 #include "unit.h"
 
 enum { THREADS = 2, FORKS = 60, OBJECTS = 100 };
@@ -87,11 +93,102 @@ static void prepare_twice(void *unused) {
 
 TEST(a_fork_within_a_fork_is_not_prepared) { assert_child_passes(prepare_twice, NULL); }
 
+/* ---- A block whose pages were moved, while the system takes them back ---- */
+
+static uint32_t moved;
+
+static uint32_t moved_before;
+static Child child;
+
+static void look_in_child(void *unused) {
+  (void)unused;
+  expect(class_at(page_address(moved)) == CLASS_NONE);
+  expect(!page_runs_busy());
+  expect(load_relaxed(&arena.moved_blocks) == moved_before);
+  arena_assert_state();
+}
+
+static void *fork_in_thread(void *unused) {
+  (void)unused;
+  child = child_run(look_in_child, NULL);
+  return NULL;
+}
+
+static void fork_meanwhile(void *address, size_t size) {
+  (void)size;
+  pthread_t thread;
+  if (address != page_address(moved)) return;
+  assert_int_equal(pthread_create(&thread, NULL, fork_in_thread, NULL), 0);
+  pthread_join(thread, NULL);
+}
+
+TEST(a_child_keeps_no_block_that_another_thread_was_freeing) {
+  enum { PAGES = 600, MORE = 10 };
+  PageContent content;
+  mesh_free(mesh_malloc(1));
+  child.exit_code = -1;
+  moved_before = load_relaxed(&arena.moved_blocks);
+  const uint32_t from = arena_alloc(PAGES, 1, CLASS_LARGE, CLASS_LARGE_TAIL, &content);
+  moved = arena_alloc(PAGES + MORE, 1, CLASS_LARGE, CLASS_LARGE_TAIL, &content);
+  assert_true(arena_move(from, moved));
+  store_relaxed(&arena.mapped_anew, fork_meanwhile);
+  assert_true(arena_free_large(moved));
+  store_relaxed(&arena.mapped_anew, NULL);
+  assert_string_equal(child.text, "");
+  assert_int_equal(child.exit_code, 0);
+  arena_assert_state();
+}
+
+/* ---- The program's action for SIGSEGV ---- */
+
+static OsSignalAction action_of(uint64_t i) { return (OsSignalAction){.handler = i, .flags = i, .mask = i}; }
+
+static void *exchange_until_stopped(void *unused) {
+  (void)unused;
+  for (uint64_t i = 1; !load_relaxed(&stop); i++) {
+    const OsSignalAction action = action_of(i);
+    segv_exchange(&action, NULL);
+  }
+  return NULL;
+}
+
+static int exchange_in_child(void) {
+  OsSignalAction action;
+  segv_exchange(NULL, &action);
+  return action.handler == action.flags && action.flags == action.mask ? 0 : 1;
+}
+
+/* Of a child that may wait for ever with all signals blocked. */
+static bool child_exchanges(void) {
+  enum { TRIES = 10000 };
+  int status = -1;
+  const pid_t child = fork();
+  if (child == 0) _exit(exchange_in_child());
+  for (int i = 0; i < TRIES && waitpid(child, &status, WNOHANG) == 0; i++) os_sleep_ms(1);
+  if (status == -1) kill(child, SIGKILL);
+  if (status == -1) waitpid(child, NULL, 0);
+  return status == 0;
+}
+
+TEST(a_child_may_ask_for_the_action_that_another_thread_was_changing) {
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, exchange_until_stopped, NULL), 0);
+  mesh_free(mesh_malloc(1));
+  bool good = true;
+  for (int i = 0; i < 300 && good; i++) good = child_exchanges();
+  store_relaxed(&stop, true);
+  pthread_join(thread, NULL);
+  store_relaxed(&stop, false);
+  assert_true(good);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(both_sides_of_a_fork_go_on),
       cmocka_unit_test(children_fork_too),
       cmocka_unit_test(a_fork_within_a_fork_is_not_prepared),
+      cmocka_unit_test(a_child_keeps_no_block_that_another_thread_was_freeing),
+      cmocka_unit_test(a_child_may_ask_for_the_action_that_another_thread_was_changing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "global_heap.h"
 #include "init.h"
 #include "os.h"
+#include "span_trim.h"
 #include "unit.h"
 
 enum { MANY = 2000 };
@@ -318,6 +319,36 @@ static int nothing_live(void **unused) {
   return 0;
 }
 
+/* ---- Trimming ---- */
+
+/* Drains all slots but the first one of a span; returns the span's page. */
+static uint32_t leave_first_slot(unsigned c, void **slots, size_t count) {
+  const uint32_t head = span_head(slots[0]);
+  size_t rest = 0;
+  for (size_t i = 0; i < count; i++)
+    if (slots[i] != page_address(head)) slots[rest++] = slots[i];
+  assert_int_equal(rest, count - 1);
+  global_heap_drain(c, slots, rest);
+  return head;
+}
+
+/* The last page too, at whose end no slot is. */
+TEST(all_pages_without_a_live_slot_are_trimmed) {
+  void *slots[MANY];
+  for (unsigned c = CLASS_FIRST; c < CLASS_PINNED_FIRST; c++) {
+    const SizeClass *sc = &size_classes[c];
+    if (sc->span_pages == 1) continue;
+    refill_all(c, slots, sc->slots);
+    const uint32_t head = leave_first_slot(c, slots, sc->slots);
+    lock_acquire(&class_heaps[c].lock);
+    span_trim(&class_heaps[c], head);
+    lock_release(&class_heaps[c].lock);
+    assert_int_equal(miniheap_of(head)->trimmed, sc->span_pages - bytes_to_pages(sc->size));
+    void *first = page_address(head);
+    global_heap_drain(c, &first, 1);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown(refills_give_distinct_live_slots_of_the_class, nothing_live),
@@ -332,6 +363,7 @@ int main(void) {
       cmocka_unit_test_teardown(the_depot_exchanges_magazines_whole, nothing_live),
       cmocka_unit_test_teardown(a_shard_takes_its_own_magazines_first, nothing_live),
       cmocka_unit_test_teardown(the_depot_is_bounded_over_all_classes, nothing_live),
+      cmocka_unit_test_teardown(all_pages_without_a_live_slot_are_trimmed, nothing_live),
   };
   return cmocka_run_group_tests(tests, init, NULL);
 }

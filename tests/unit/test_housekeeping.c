@@ -3,6 +3,7 @@
 #include "fake_os.h"
 #include "global_heap.h"
 #include "heap_api.h"
+#include "meta.h"
 #include "options.h"
 #include "stats.h"
 #include "unit.h"
@@ -64,6 +65,24 @@ TEST(what_is_much_goes_back_in_pieces) {
   mesh_free(end);
 }
 
+/* As the magazines of threads that ended. */
+TEST(metadata_goes_back_in_pieces) {
+  enum { BLOCKS = 2000, PIECE_MAX = 50 };
+  static void *block[BLOCKS];
+  for (size_t i = 0; i < BLOCKS; i++) block[i] = meta_alloc(4096);
+  for (size_t i = 0; i < BLOCKS; i++) meta_free(block[i], 4096);
+  pass(2 * LONG_MS); /* later than the last tick of the test before */
+  fake_os.now_ms += LONG_MS;
+  fake_os.step_ns = 1000000;
+  const unsigned before = fake_os.calls[PURGE_CALL];
+  for (bool more = true; more;) {
+    const unsigned calls = fake_os.calls[PURGE_CALL];
+    more = global_heap_tick(fake_os.now_ms);
+    assert_true(fake_os.calls[PURGE_CALL] - calls <= PIECE_MAX);
+  }
+  assert_true(fake_os.calls[PURGE_CALL] - before > BLOCKS - PIECE_MAX);
+}
+
 TEST(too_many_dirty_pages_go_back_at_once) {
   enum { BLOCKS = 100 };
   void *block[BLOCKS];
@@ -75,6 +94,25 @@ TEST(too_many_dirty_pages_go_back_at_once) {
   }
   pass(LONG_MS);
   assert_int_equal(read_stats().dirty_bytes, 0);
+}
+
+/* Those that another free left are no business of the next, but ticks do not wait with them. */
+TEST(a_free_purges_little_more_than_it_adds) {
+  enum { DIRTY = 256 << 20, BLOCK = 40960 };
+  void *large = mesh_malloc(DIRTY), *block = mesh_malloc(BLOCK), *end = mesh_malloc(100000);
+  pass(2 * LONG_MS); /* later than the last tick of the test before */
+  assert_true(arena_free_large(page_of(large)));
+  fake_os.now_ms++;
+  fake_os.step_ns = 1000000;
+  size_t dirty = read_stats().dirty_bytes;
+  assert_true(dirty >= DIRTY);
+  mesh_free(block); /* purges something, and begins a tick that purges a piece */
+  assert_in_range(dirty - read_stats().dirty_bytes, 1, 2 * BLOCK + 2 * PURGE_PIECE);
+  assert_true(read_stats().dirty_bytes > arena_dirty_limit());
+  while (global_heap_tick(fake_os.now_ms)) {
+  }
+  assert_true(read_stats().dirty_bytes <= arena_dirty_limit());
+  mesh_free(end);
 }
 
 TEST(magazines_that_nobody_takes_are_drained) {
@@ -150,7 +188,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(dirty_pages_go_back_after_the_delay, start_clock),
       cmocka_unit_test_setup(what_is_much_goes_back_in_pieces, start_clock),
+      cmocka_unit_test_setup(metadata_goes_back_in_pieces, start_clock),
       cmocka_unit_test_setup(too_many_dirty_pages_go_back_at_once, start_clock),
+      cmocka_unit_test_setup(a_free_purges_little_more_than_it_adds, start_clock),
       cmocka_unit_test_setup(magazines_that_nobody_takes_are_drained, start_clock),
       cmocka_unit_test_setup(a_thread_gives_up_what_it_no_longer_uses, start_clock),
       cmocka_unit_test_setup(an_idle_heap_shrinks_to_nothing, start_clock),

@@ -102,6 +102,24 @@ TEST(flushing_empties_the_cache) {
   mesh_free(mesh_malloc(100)); /* and all goes on */
 }
 
+TEST(the_impossible_is_refused_without_a_look_for_memory) {
+  const unsigned c = size_class_of(100);
+  void *object[300], *large = mesh_malloc(100000);
+  for (size_t i = 0; i < COUNT(object); i++) object[i] = mesh_malloc(100);
+  for (size_t i = 0; i < COUNT(object); i++) mesh_free(object[i]);
+  const size_t cached = thread_heaps_cached(c), impossible = pages_to_bytes(arena_pages_reserved());
+  assert_true(cached > 0);
+  errno = 0;
+  assert_null(mesh_malloc(impossible));
+  assert_null(mesh_calloc(1, impossible));
+  assert_null(mesh_memalign(impossible, 1));
+  assert_null(mesh_memalign(64, impossible));
+  assert_null(mesh_realloc(large, impossible));
+  assert_int_equal(errno, ENOMEM);
+  assert_int_equal(thread_heaps_cached(c), cached);
+  mesh_free(large);
+}
+
 TEST(caches_are_bounded_in_slots_and_bytes) {
   enum { OBJECTS = 4000 };
   static void *object[OBJECTS];
@@ -375,6 +393,7 @@ int main(void) {
       cmocka_unit_test(nothing_is_also_something),
       cmocka_unit_test(free_leaves_errno_alone),
       cmocka_unit_test(flushing_empties_the_cache),
+      cmocka_unit_test(the_impossible_is_refused_without_a_look_for_memory),
       cmocka_unit_test(caches_are_bounded_in_slots_and_bytes),
       cmocka_unit_test(threads_leave_nothing_behind),
       cmocka_unit_test(a_thread_may_free_what_another_allocated),
