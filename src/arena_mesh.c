@@ -206,6 +206,19 @@ bool arena_mesh_take_out(uint32_t page, uint32_t pages) {
   return true;
 }
 
+static bool is_on_old_file(uint32_t page, uint32_t frame) {
+  return (frame & FRAME_STALE) != 0 && frame != lone_frame(page);
+}
+
+void arena_mesh_leave_old_file(uint32_t page, uint32_t pages) {
+  const MiniHeap *mh = miniheap_of(page);
+  if (!is_on_old_file(page, mh->frame) || arena_mesh_in_unprepared_child() || load_relaxed(&mesh.forbidden) != 0) return;
+  if (!barrier_choose() || !barrier_allows(miniheap_class(mh)->size) || !copy_range(page, pages_to_bytes(pages))) return;
+  lock_acquire(&arena.lock);
+  set_frame_locked(page, pages, lone_frame(page));
+  lock_release(&arena.lock);
+}
+
 size_t arena_mesh_maps(void) {
   lock_acquire(&arena.lock);
   size_t n = map_count() + barrier_maps();
