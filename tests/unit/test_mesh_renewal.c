@@ -1,4 +1,4 @@
-/* What a fork leaves on frames from before it: the file that they are of goes, sooner or later, whatever was in the way. */
+/* What a fork leaves on frames from before it: the file that they are of goes sooner or later, whatever was in the way. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,13 @@
 /* As where the shared library wraps the calls: this program makes none that store into the heap. */
 const bool hazard_calls_wrapped = true;
 
-enum { OBJECTS = 24000, SIZE = 256, KEEP_ONE_IN = 6, NO_BARRIER = 77 };
+enum {
+  OBJECTS = 24000,
+  SIZE = 256,
+  KEEP_ONE_IN = 6,
+  KEEP_FEW = 2000, /* one in so many: not worth a pass */
+  NO_BARRIER = 77,
+};
 
 static char *object[OBJECTS];
 static Rng rng;
@@ -66,16 +72,15 @@ static void part(void) {
 
 static uint32_t span_of(const void *p) { return page_of(p) - miniheap_of(page_of(p))->offset; }
 
-/* Files of frames that pages of the arena are mapped onto. */
-static size_t files(void) {
-  enum { MOST = 16 };
+/* Files of frames that pages of the arena are mapped onto, by inode. */
+enum { FILES_MAX = 16 };
+static size_t list_files(unsigned long *inode) {
   const uintptr_t end = (uintptr_t)page_address(arena.committed);
-  unsigned long inode[MOST + 1];
   size_t n = 0;
   char line[512];
   FILE *maps = fopen("/proc/self/maps", "r");
   expect(maps != NULL);
-  while (n < MOST && fgets(line, sizeof line, maps) != NULL) {
+  while (n < FILES_MAX && fgets(line, sizeof line, maps) != NULL) {
     unsigned long from;
     if (strstr(line, "/memfd:libmesh") == NULL) continue;
     if (sscanf(line, "%lx-%*s %*s %*s %*s %lu", &from, &inode[n]) != 2 || from < arena.base || from >= end) continue;
@@ -85,6 +90,34 @@ static size_t files(void) {
   }
   fclose(maps);
   return n;
+}
+
+static size_t files(void) {
+  unsigned long inode[FILES_MAX + 1];
+  return list_files(inode);
+}
+
+/* That of a heap that has just been meshed. */
+static unsigned long the_file(void) {
+  unsigned long inode[FILES_MAX + 1];
+  expect(list_files(inode) == 1);
+  return inode[0];
+}
+
+static bool is_held(unsigned long file) {
+  unsigned long inode[FILES_MAX + 1];
+  const size_t n = list_files(inode);
+  size_t i = 0;
+  while (i < n && inode[i] != file) i++;
+  return i < n;
+}
+
+/* What is due so much later is done. */
+static MeshProgress work_after(uint32_t ms) {
+  MeshProgress progress;
+  fake_kernel.ahead_ms += ms;
+  while ((progress = mesh_pass_work(1000000)) == MESH_MORE) continue;
+  return progress;
 }
 
 static void assert_passes(ChildBody *body) {
@@ -161,11 +194,148 @@ TEST(what_is_pinned_stays_where_it_is) {
   assert_passes(pin_and_stay);
 }
 
+/* --------------------------------------------------------------------------------- could not be moved */
+
+/* The system has no mapping for it, while all is tried. */
+static void fail_and_try_again(void *unused) {
+  (void)unused;
+  start();
+  const unsigned long file = the_file();
+  part();
+  fill(); /* nothing to mesh, and so nothing moved but by the renewal */
+  fake_kernel = (FakeKernel){.failing = ALIAS_CALL, .first_fail = 1, .last_fail = UINT32_MAX};
+  mesh_pass_all();
+  expect(fake_kernel.failed > 0 && is_held(file));
+  fake_kernel.first_fail = 0;
+  work_after(2 * MESH_BACKOFF_MAX_MS);
+  check_content();
+  expect(!is_held(file));
+}
+
+/* Ever later: the program may be asleep. */
+static void fail_ever_later(void *unused) {
+  (void)unused;
+  enum { LOOKS = 120, LOOK_MS = 5000 };
+  start();
+  const unsigned long file = the_file();
+  part();
+  fill();
+  fake_kernel = (FakeKernel){.failing = ALIAS_CALL, .first_fail = 1, .last_fail = UINT32_MAX};
+  unsigned tried = 0;
+  for (int i = 0; i < LOOKS; i++) {
+    const unsigned failed = fake_kernel.failed;
+    expect(work_after(LOOK_MS) == MESH_LATER);
+    tried += fake_kernel.failed > failed;
+  }
+  expect(tried >= LOOKS / 2 - 2 && tried <= LOOKS / 2 + 4);
+  fake_kernel.first_fail = 0;
+  work_after(2 * MESH_BACKOFF_MAX_MS);
+  check_content();
+  expect(!is_held(file));
+  expect(work_after(2 * MESH_BACKOFF_MAX_MS) == MESH_NOTHING);
+}
+
+TEST(what_could_not_be_moved_is_tried_again) {
+  assert_passes(fail_and_try_again);
+  assert_passes(fail_ever_later);
+}
+
+/* ----------------------------------------------------------------------------------------- in a child */
+
+static void wait_for(pid_t child) {
+  int status = 1;
+  expect(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* It shares most with its parent, as long as it has most. */
+static void free_in_child(void *unused) {
+  (void)unused;
+  start();
+  const unsigned long file = the_file();
+  pid_t child = fork();
+  if (child == 0) {
+    fill(); /* nothing to mesh */
+    work_after(60000);
+    expect(is_held(file));
+    thin(KEEP_FEW);
+    work_after(60000);
+    check_content();
+    expect(!is_held(file));
+    _exit(0);
+  }
+  wait_for(child);
+}
+
+/* Most children do not live long, and what they do at all is to pay for nothing. */
+static void free_in_young_child(void *unused) {
+  (void)unused;
+  start();
+  const unsigned long file = the_file();
+  pid_t child = fork();
+  if (child == 0) {
+    fill();
+    thin(KEEP_FEW);
+    fake_kernel.first_fail = UINT32_MAX;
+    expect(work_after(3000) == MESH_LATER);
+    expect(fake_kernel.calls[MEMFD_CALL] == 0 && fake_kernel.calls[UFFD_OPEN_CALL] == 0);
+    expect(fake_kernel.calls[ALIAS_CALL] == 0 && is_held(file));
+    work_after(3000);
+    expect(!is_held(file));
+    check_content();
+    _exit(0);
+  }
+  wait_for(child);
+}
+
+TEST(a_child_renews_what_little_is_left) {
+  assert_passes(free_in_child);
+  assert_passes(free_in_young_child);
+}
+
+/* The child of one that ends at once. */
+static void live_without_parent(int report) {
+  const pid_t parent = getpid();
+  const unsigned long file = the_file();
+  const pid_t child = fork();
+  if (child != 0) _exit(child < 0);
+  alarm(20);
+  fill(); /* nothing to mesh */
+  while (getppid() == parent) usleep(1000);
+  work_after(2000);
+  expect(is_held(file));
+  work_after(20000);
+  check_content();
+  expect(!is_held(file));
+  if (write(report, "!", 1) != 1) _exit(1);
+  _exit(0);
+}
+
+static void leave_orphan(void *unused) {
+  (void)unused;
+  int ends[2];
+  char report;
+  start();
+  expect(pipe(ends) == 0);
+  const pid_t middle = fork();
+  if (middle == 0) {
+    mesh_pass_all();
+    live_without_parent(ends[1]);
+  }
+  close(ends[1]);
+  expect(read(ends[0], &report, 1) == 1);
+  wait_for(middle);
+}
+
+TEST(a_child_renews_all_once_its_parent_is_gone) { assert_passes(leave_orphan); }
+
 /* test_mesh_renewal BARRIER */
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_pin_after_a_fork_holds_on_to_no_file),
       cmocka_unit_test(what_is_pinned_stays_where_it_is),
+      cmocka_unit_test(what_could_not_be_moved_is_tried_again),
+      cmocka_unit_test(a_child_renews_what_little_is_left),
+      cmocka_unit_test(a_child_renews_all_once_its_parent_is_gone),
   };
   snprintf(barrier, sizeof barrier, "%s", argc > 1 ? argv[1] : "mprotect");
   return cmocka_run_group_tests(tests, NULL, NULL);
