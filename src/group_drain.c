@@ -4,6 +4,11 @@
 #include "mesh_group.h"
 #include "pin.h"
 
+enum {
+  RELEASES_MAX = 16, /* in one hold of the class lock: some tens of system calls, 0.2 ms */
+  LOOK_PAGES = 1024, /* likewise */
+};
+
 static void free_fresh_span(ClassHeap *h, uint32_t page, uint32_t pages) {
   pin_forget(page);
   miniheap_end(miniheap_of(page));
@@ -12,8 +17,23 @@ static void free_fresh_span(ClassHeap *h, uint32_t page, uint32_t pages) {
   h->span_frees++;
 }
 
+static uint64_t class_bit(const ClassHeap *h) { return (uint64_t)1 << (h - class_heaps); }
+
+void group_allow_releases(ClassHeap *h) { h->releases_allowed = RELEASES_MAX; }
+
+/* Takes the span off its frame, if that is still allowed. */
+static bool to_anonymous(ClassHeap *h, uint32_t page, uint32_t pages) {
+  if (h->releases_allowed > 0) {
+    h->releases_allowed--;
+    return arena_mesh_to_anonymous(page, pages);
+  }
+  h->left_again = true;
+  or_relaxed(&classes_unreleased, class_bit(h));
+  return false;
+}
+
 static bool release_member(ClassHeap *h, uint32_t page, uint32_t pages) {
-  if (!arena_mesh_to_anonymous(page, pages)) return false;
+  if (!to_anonymous(h, page, pages)) return false;
   mesh_group_leave(page);
   h->members--;
   sub_relaxed(&mesh_pages_released, pages);
@@ -41,7 +61,7 @@ void group_end(ClassHeap *h, uint32_t leader) {
   const uint32_t pages = miniheap_class(mh)->span_pages, frame = mh->frame;
   while (has_members(leader) && release_member(h, mh->group_next, pages)) {
   }
-  if (has_members(leader) || (frame != 0 && !arena_mesh_to_anonymous(leader, pages))) {
+  if (has_members(leader) || (frame != 0 && !to_anonymous(h, leader, pages))) {
     rebin(h, leader, mh);
     return;
   }
@@ -57,6 +77,30 @@ void group_release_empty(ClassHeap *h, uint32_t page) {
     group_end(h, page);
   else
     group_let_go(h, page);
+}
+
+/* Looks at the page at the cursor, and goes on behind it if that was all. */
+static void release_one(ClassHeap *h) {
+  const uint32_t page = h->release_cursor;
+  if (class_at(page_address(page)) == (unsigned)(h - class_heaps) && miniheap_of(page)->offset == 0)
+    group_release_empty(h, page);
+  if (h->releases_allowed > 0) h->release_cursor++;
+}
+
+/* The end of the arena is read without its lock: it only grows, and no later span was left yet. */
+bool group_release_some(ClassHeap *h) {
+  if (!(load_relaxed(&classes_unreleased) & class_bit(h))) return false;
+  group_allow_releases(h);
+  if (h->release_cursor == 0) {
+    h->release_cursor = 1;
+    h->left_again = false;
+  }
+  const uint32_t end = arena.frontier, stop = (uint32_t)min_size(end, (size_t)h->release_cursor + LOOK_PAGES);
+  while (h->release_cursor < stop && h->releases_allowed > 0) release_one(h);
+  if (h->release_cursor < end) return true;
+  h->release_cursor = 0;
+  if (!h->left_again) and_relaxed(&classes_unreleased, ~class_bit(h));
+  return h->left_again;
 }
 
 void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms) {

@@ -5,6 +5,13 @@
 
 #include "class_heap.h"
 
+/* A span that leaves its frame costs some system calls, and may be followed by all its neighbours. So that nobody
+ * waits long, a hold of the class lock begins with how many may leave: the others stay as they are, mapped and
+ * without a live slot, until group_release_some finds them. */
+void group_allow_releases(ClassHeap *h);
+/* Releases some of what was left, as many as are allowed in one hold. False if nothing is left. */
+bool group_release_some(ClassHeap *h);
+
 /* Gives slot i of the span at `page` back. Ends the program if it is not live at this span's addresses. */
 void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms);
 
@@ -17,7 +24,7 @@ void group_let_go(ClassHeap *h, uint32_t page);
 void group_end(ClassHeap *h, uint32_t leader);
 
 /* For a span on a frame that has no live slot because the system had no mapping to spare when its last one
- * was drained: it may have one now. */
+ * was drained, or because it was left: it may have one now. */
 void group_release_empty(ClassHeap *h, uint32_t page);
 
 #endif

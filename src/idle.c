@@ -28,7 +28,8 @@ uint32_t idle_work(bool own_caches) {
   if (own_caches) thread_heap_shrink(now_ms);
   const bool more = global_heap_tick(now_ms);
   if (load_relaxed(&arena.dirty_pages) > 0) wait = options.purge_delay_ms;
-  if (!depot_is_empty() || meta_purge_due()) wait = (uint32_t)min_size(wait, CACHES_MS);
+  const bool left = !depot_is_empty() || meta_purge_due() || load_relaxed(&classes_unreleased) != 0;
+  if (left) wait = (uint32_t)min_size(wait, CACHES_MS);
   if (!options.background) {
     MeshProgress progress = mesh_pass_work(IDLE_WORK_NS);
     if (progress == MESH_MORE) return 0;

@@ -113,7 +113,8 @@ bool mesh_rows_count_some(MeshRows *r) {
   ClassHeap *h = &class_heaps[r->c];
   const uint32_t now_ms = (uint32_t)os_now_ms(), end = arena.frontier, stop = piece_end(r, end);
   lock_acquire(&h->lock);
-  while (r->cursor < stop) count_one(r, h, now_ms);
+  group_allow_releases(h);
+  while (r->cursor < stop && h->releases_allowed > 0) count_one(r, h, now_ms);
   lock_release(&h->lock);
   if (r->cursor < end) return true;
   end_stretch(r);
