@@ -49,11 +49,12 @@ static bool can_go(const ClassHeap *h, uint32_t page, uint32_t pages) {
   return mh->offset == 0 && mh->leader != page && mh->live == 0 && arena_mesh_cost_of_leaving(page, pages) <= 0;
 }
 
-void group_let_go(ClassHeap *h, uint32_t page) {
+uint32_t group_let_go(ClassHeap *h, uint32_t page) {
   const uint32_t pages = miniheap_class(miniheap_of(page))->span_pages;
-  if (!can_go(h, page, pages) || !release_member(h, page, pages)) return;
+  if (!can_go(h, page, pages) || !release_member(h, page, pages)) return page;
   for (uint32_t next = page + pages; can_go(h, next, pages) && release_member(h, next, pages);) next += pages;
-  for (uint32_t before = page - pages; can_go(h, before, pages) && release_member(h, before, pages);) before -= pages;
+  for (; can_go(h, page - pages, pages) && release_member(h, page - pages, pages);) page -= pages;
+  return page;
 }
 
 void group_end(ClassHeap *h, uint32_t leader) {
@@ -70,21 +71,24 @@ void group_end(ClassHeap *h, uint32_t leader) {
   free_fresh_span(h, leader, pages);
 }
 
-void group_release_empty(ClassHeap *h, uint32_t page) {
+uint32_t group_release_empty(ClassHeap *h, uint32_t page) {
   const MiniHeap *mh = miniheap_of(page);
-  if (mh->frame == 0 || mh->live > 0) return;
-  if (is_leader(page))
-    group_end(h, page);
-  else
-    group_let_go(h, page);
+  if (mh->frame == 0 || mh->live > 0) return page;
+  if (!is_leader(page)) return group_let_go(h, page);
+  group_end(h, page);
+  return page;
 }
 
-/* Looks at the page at the cursor, and goes on behind it if that was all. */
-static void release_one(ClassHeap *h) {
-  const uint32_t page = h->release_cursor;
+/* Looks at the page at the cursor, and goes on behind it; or, if no more are allowed now, before the lowest span that
+ * went: those before it may follow, and not until somebody comes from the other end of all that is mapped with them. */
+static void release_one(ClassHeap *h, uint32_t span_pages) {
+  uint32_t page = h->release_cursor, lowest = page;
   if (class_at(page_address(page)) == (unsigned)(h - class_heaps) && miniheap_of(page)->offset == 0)
-    group_release_empty(h, page);
-  if (h->releases_allowed > 0) h->release_cursor++;
+    lowest = group_release_empty(h, page);
+  if (h->releases_allowed > 0)
+    h->release_cursor++;
+  else
+    h->release_cursor = lowest > span_pages ? lowest - span_pages : 1;
 }
 
 /* The end of the arena is read without its lock: it only grows, and no later span was left yet. */
@@ -96,7 +100,8 @@ bool group_release_some(ClassHeap *h) {
     h->left_again = false;
   }
   const uint32_t end = arena.frontier, stop = (uint32_t)min_size(end, (size_t)h->release_cursor + LOOK_PAGES);
-  while (h->release_cursor < stop && h->releases_allowed > 0) release_one(h);
+  const uint32_t span_pages = size_classes[h - class_heaps].span_pages;
+  while (h->release_cursor < stop && h->releases_allowed > 0) release_one(h, span_pages);
   if (h->release_cursor < end) return true;
   h->release_cursor = 0;
   if (!h->left_again) and_relaxed(&classes_unreleased, ~class_bit(h));

@@ -8,6 +8,7 @@
 #include "child.h"
 #include "fake_kernel.h"
 #include "global_heap.h"
+#include "group_drain.h"
 #include "heap_api.h"
 #include "idle.h"
 #include "mesh_pass.h"
@@ -33,16 +34,34 @@ static size_t count;
 static unsigned c; /* class of the objects */
 static char barrier[32];
 
+static int by_address(const void *a, const void *b) {
+  char *const p = *(char *const *)a, *const q = *(char *const *)b;
+  return (p > q) - (p < q);
+}
+
+/* Those that are to live. */
+static Rng rng;
+static bool one_in_some(size_t i) {
+  (void)i;
+  return rng_below(&rng, KEEP_ONE_IN) == 0;
+}
+
+/* Two of each page of the first half, and one in another place of each page of the second half, which fits there. */
+static bool some_in_order(size_t i) {
+  const size_t slot = ((uintptr_t)object[i] & (arena.page_size - 1)) / SIZE;
+  return i < OBJECTS / 2 ? slot == 0 || slot == 3 : slot == 1;
+}
+
 /* Hardly two to a span, in groups of a frame's slots: each is the last of a member, or almost. Passes end there. */
-static void start(void) {
-  Rng rng;
+static void start(bool (*lives)(size_t i)) {
   setenv("MESH_BARRIER", barrier, 1);
   setenv("MESH_SEED", "1", 1);
   rng_seed(&rng, 1);
   for (size_t i = 0; i < OBJECTS; i++) object[i] = mesh_malloc(SIZE);
+  qsort(object, OBJECTS, sizeof *object, by_address);
   c = class_at(object[0]);
   for (size_t i = 0; i < OBJECTS; i++) {
-    if (rng_below(&rng, KEEP_ONE_IN) == 0)
+    if (lives(i))
       kept[count++] = object[i];
     else
       mesh_free(object[i]);
@@ -90,7 +109,7 @@ static void assert_passes(ChildBody *body) {
 static void drain_and_sleep(void *unused) {
   enum { PIECES_MAX = OBJECTS };
   (void)unused;
-  start();
+  start(one_in_some);
   while (idle_work(true) == 0) continue; /* a tick has just ended, ... */
   drain_all();
   arena_purge((uint32_t)os_now_ms(), 0, 0); /* ... and there is nothing else to wait for */
@@ -105,7 +124,7 @@ static void drain_and_sleep(void *unused) {
 
 static void drain_and_trim(void *unused) {
   (void)unused;
-  start();
+  start(one_in_some);
   drain_inside_out();
   expect(mesh_pages_released > 0);
   mesh_trim();
@@ -115,7 +134,7 @@ static void drain_and_trim(void *unused) {
 /* The system has no mapping for it: nobody tries for ever. */
 static void drain_in_need(void *unused) {
   (void)unused;
-  start();
+  start(one_in_some);
   drain_all();
   fake_kernel.failing = MAP_FRESH_CALL;
   fake_kernel.first_fail = 1;
@@ -129,6 +148,32 @@ static void drain_in_need(void *unused) {
   check_end();
 }
 
+/* What is one mapping is released from its end, as there is a live slot towards its beginning. */
+static void release_backwards(void *unused) {
+  enum { BEFORE = 100 };
+  (void)unused;
+  start(some_in_order);
+  const size_t half = count / 3 * 2, others = count - half, members = class_heaps[c].members;
+  if (members < others - others / 8) _exit(0); /* not as meant: other pages */
+  drain(half, BEFORE);
+  for (size_t i = half + BEFORE + 1; i < count; i += MAGAZINE_MAX) drain(i, min_size(MAGAZINE_MAX, count - i));
+  size_t pieces = 0;
+  for (bool more = true; more; pieces++) {
+    lock_acquire(&class_heaps[c].lock);
+    more = group_release_some(&class_heaps[c]);
+    lock_release(&class_heaps[c].lock);
+  }
+  expect(class_heaps[c].members < members / 8);
+  expect(pieces <= members / RELEASES + 16);
+  drain(half + BEFORE, 1);
+  count = half;
+  drain_all();
+  mesh_trim();
+  check_end();
+}
+
+TEST(what_it_left_takes_no_longer_than_it_must) { assert_passes(release_backwards); }
+
 TEST(a_drain_releases_no_more_than_some_spans) { assert_passes(drain_and_trim); }
 TEST(what_it_left_is_released_while_the_program_sleeps) { assert_passes(drain_and_sleep); }
 TEST(what_cannot_be_released_is_left) { assert_passes(drain_in_need); }
@@ -138,6 +183,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_drain_releases_no_more_than_some_spans),
       cmocka_unit_test(what_it_left_is_released_while_the_program_sleeps),
+      cmocka_unit_test(what_it_left_takes_no_longer_than_it_must),
       cmocka_unit_test(what_cannot_be_released_is_left),
   };
   snprintf(barrier, sizeof barrier, "%s", argc > 1 ? argv[1] : "mprotect");
