@@ -24,6 +24,7 @@ static struct {
   size_t maps_limit;  /* (C after open) */
   bool refusable;     /* (C after open) the system may have no page for the file; a store to it is SIGBUS then */
   _Atomic size_t shared; /* (A), read by all as a hint: pages mapped onto current frames */
+  _Atomic size_t on_old_files; /* (A), read by all as a hint: pages mapped onto files from before a fork */
   char *old_window;   /* (mesh lock) what is still to be unmapped of one that was given up, or NULL */
   size_t old_size;    /* (mesh lock) bytes of it ... */
   size_t old_touched; /* (mesh lock) ... of which no more than the first so many have pages */
@@ -123,9 +124,21 @@ void arena_mesh_release_frame(uint32_t frame, uint32_t pages) {
   lock_release(&arena.lock);
 }
 
+/* Memory that came from elsewhere stays a mapping of its own beside any other. */
+static uint32_t lone_frame(uint32_t page) { return FRAME_STALE | (FRAME_STALE - 1 - page); }
+
+static bool is_on_old_file(uint32_t page) {
+  const uint32_t frame = miniheap_of(page)->frame;
+  return (frame & FRAME_STALE) != 0 && frame != lone_frame(page);
+}
+
+size_t arena_mesh_pages_on_old_files(void) { return load_relaxed(&mesh.on_old_files); }
+
+/* None comes to be on an old file but by a fork. */
 static void set_frame_locked(uint32_t page, uint32_t pages, uint32_t frame) {
   const size_t before = load_relaxed(&mesh.shared), less = frame_is_current(miniheap_of(page)->frame) ? pages : 0;
   store_relaxed(&mesh.shared, before - less + (frame_is_current(frame) ? pages : 0));
+  if (is_on_old_file(page)) store_relaxed(&mesh.on_old_files, load_relaxed(&mesh.on_old_files) - pages);
   map_count_set_frame(page, pages, frame);
 }
 
@@ -191,9 +204,6 @@ static bool copy_range_at_risk(uint32_t page, uint32_t file, size_t bytes) {
   return ok;
 }
 
-/* Memory that came from elsewhere stays a mapping of its own beside any other. */
-static uint32_t lone_frame(uint32_t page) { return FRAME_STALE | (FRAME_STALE - 1 - page); }
-
 bool arena_mesh_take_out(uint32_t page, uint32_t pages) {
   const uint32_t frame = miniheap_of(page)->frame;
   if (frame_is_current(frame)) {
@@ -207,6 +217,15 @@ bool arena_mesh_take_out(uint32_t page, uint32_t pages) {
     lock_release(&arena.lock);
   }
   return true;
+}
+
+void arena_mesh_leave_old_file(uint32_t page, uint32_t pages) {
+  if (!is_on_old_file(page) || arena_mesh_in_unprepared_child() || load_relaxed(&mesh.forbidden) != 0) return;
+  if (!barrier_choose() || !barrier_allows(miniheap_class(miniheap_of(page))->size)) return;
+  if (!copy_range(page, pages_to_bytes(pages))) return;
+  lock_acquire(&arena.lock);
+  set_frame_locked(page, pages, lone_frame(page));
+  lock_release(&arena.lock);
 }
 
 size_t arena_mesh_maps(void) {
@@ -377,10 +396,14 @@ static void wake_kept(uint32_t page, uint32_t file, uint32_t pages) {
 static void mark_stale(uint32_t page, uint32_t pages) {
   static uint32_t apart; /* (A) sets the file's pages apart from those of the files before */
   if (pages == 0) apart += FRAMES_APART;
+  size_t more = 0;
   for (uint32_t p = page; p < page + pages; p++) {
     MiniHeap *mh = miniheap_of(p);
-    if (mh->offset == 0) mh->frame = FRAME_STALE | (mh->frame + apart);
+    if (mh->offset != 0) continue;
+    mh->frame = FRAME_STALE | (mh->frame + apart);
+    if (is_on_old_file(p)) more += miniheap_class(mh)->span_pages;
   }
+  store_relaxed(&mesh.on_old_files, load_relaxed(&mesh.on_old_files) + more);
 }
 
 /* The window is left to be unmapped later, without haste, if the child need not do that too. */

@@ -55,6 +55,11 @@ int arena_mesh_cost_of_leaving(uint32_t page, uint32_t pages);
  * those who share it stay. False if the system has no room, or as barrier_protect: then the next fork takes it
  * out, and wakes who waits there by a shared futex. Stores wait meanwhile. */
 bool arena_mesh_take_out(uint32_t page, uint32_t pages);
+/* The same for a span on a frame from before a fork, which is its own already: the file keeps the memory of all
+ * its frames as long as one page of it is mapped. It stays there if it cannot leave; that is no error. */
+void arena_mesh_leave_old_file(uint32_t page, uint32_t pages);
+/* Pages that are there still. */
+size_t arena_mesh_pages_on_old_files(void);
 
 /* Kernel mappings that the arena consists of, at least (see map_count.h); and how many they may be. */
 size_t arena_mesh_maps(void);

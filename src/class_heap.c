@@ -2,6 +2,7 @@
 
 ClassHeap class_heaps[CLASS_END];
 _Atomic size_t mesh_pages_released;
+_Atomic uint64_t classes_unreleased;
 _Thread_local unsigned thread_shard;
 
 static Lock the_mesh_lock = LOCK_INIT(RANK_MESH);

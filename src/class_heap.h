@@ -17,6 +17,10 @@ typedef struct ClassHeap {
   uint64_t span_allocs, span_frees; /* (S) since the start */
   uint64_t trimmed_pages;           /* (S) pages without a live slot that were purged from partial spans */
 
+  uint32_t releases_allowed;        /* (S) spans that may yet leave their frames in this hold of the lock */
+  uint32_t release_cursor;          /* (S) page that a look for those that were left has come to; 0: there is none */
+  bool left_again;                  /* (S) some were left since it began */
+
   uint64_t mesh_after;              /* (mesh lock) os_now_ms before which no pass is worth while */
   uint32_t mesh_wait;               /* (mesh lock) ms; doubles when a pass releases little */
 } ClassHeap;
@@ -28,6 +32,9 @@ extern _Thread_local unsigned thread_shard __attribute__((tls_model("initial-exe
 
 /* Pages that mesh groups share at present and would have of their own otherwise. */
 extern _Atomic size_t mesh_pages_released;
+
+/* (~, a bit changed under its class lock) Classes that have spans which could leave their frames and were left. */
+extern _Atomic uint64_t classes_unreleased;
 
 /* Held by whoever maps pages of spans with live slots: passes, pins, fork. */
 Lock *mesh_lock(void);

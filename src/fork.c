@@ -55,10 +55,11 @@ void fork_parent(void) {
 }
 
 void fork_child(void) {
+  const int parent = arena.process;
   arena.process = os_process();
   thread_heaps_forget_others();
   arena_mesh_fork_child();
-  mesh_renewal_forget();
+  mesh_renewal_in_child(parent);
   hazard_forget_others();
   segv_fork_child();
   page_runs_fork_child();

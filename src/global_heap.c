@@ -180,6 +180,7 @@ static void drain_locked(ClassHeap *h, unsigned c, void *const *slots, size_t co
   const uint32_t now_ms = (uint32_t)os_now_ms();
   EmptySpans empty;
   empty.count = 0;
+  group_allow_releases(h);
   for (size_t i = 0; i < count;) {
     if (i + PREFETCH_AHEAD < count) __builtin_prefetch(miniheap_of(page_of(slots[i + PREFETCH_AHEAD])), 1);
     /* A span given back earlier in this batch, and its slot once more: no longer of this class. */
@@ -272,6 +273,26 @@ static bool drain_unmoved(ClassHeap *h, unsigned c) {
   return m != NULL;
 }
 
+static bool is_unreleased(unsigned c) { return (load_relaxed(&classes_unreleased) >> c & 1) != 0; }
+
+/* Of the spans that drains left on frames; false if there are none, or the class is in use. */
+static bool release_some(ClassHeap *h, unsigned c) {
+  if (!is_unreleased(c) || !lock_try(&h->lock)) return false;
+  const bool more = group_release_some(h);
+  lock_release(&h->lock);
+  return more;
+}
+
+void global_heap_release_all(void) {
+  for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) {
+    for (bool more = is_unreleased(c); more;) {
+      lock_acquire(&class_heaps[c].lock);
+      more = group_release_some(&class_heaps[c]);
+      lock_release(&class_heaps[c].lock);
+    }
+  }
+}
+
 static void finish_class(unsigned c) {
   ClassHeap *h = &class_heaps[c];
   if (!lock_try(&h->lock)) return;
@@ -282,7 +303,7 @@ static void finish_class(unsigned c) {
 
 /* A piece of the tick that has come to `stage`; false if nothing was left of it there. */
 static bool tick_piece(uint32_t stage, uint64_t now_ms) {
-  if (stage < CLASS_END) return drain_unmoved(&class_heaps[stage], stage);
+  if (stage < CLASS_END) return drain_unmoved(&class_heaps[stage], stage) || release_some(&class_heaps[stage], stage);
   if (stage == TICK_META) return meta_purge_some(META_PIECE);
   return arena_purge_some((uint32_t)now_ms, options.purge_delay_ms, arena_dirty_limit(), PURGE_PIECE) == PURGE_PIECE;
 }

@@ -35,6 +35,8 @@ bool depot_drain_some(unsigned c, uint32_t count);
 void depot_drain_all(void);
 /* Gives the fresh spans of all classes back. */
 void global_heap_free_fresh(void);
+/* Gives back what drains have left for a tick to release. */
+void global_heap_release_all(void);
 
 /* Head of the span that `p` in a small class lies in. */
 static inline uint32_t span_head(const void *p) {

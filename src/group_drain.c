@@ -4,6 +4,11 @@
 #include "mesh_group.h"
 #include "pin.h"
 
+enum {
+  RELEASES_MAX = 16, /* in one hold of the class lock: some tens of system calls, 0.2 ms */
+  LOOK_PAGES = 1024, /* likewise */
+};
+
 static void free_fresh_span(ClassHeap *h, uint32_t page, uint32_t pages) {
   pin_forget(page);
   miniheap_end(miniheap_of(page));
@@ -12,8 +17,23 @@ static void free_fresh_span(ClassHeap *h, uint32_t page, uint32_t pages) {
   h->span_frees++;
 }
 
+static uint64_t class_bit(const ClassHeap *h) { return (uint64_t)1 << (h - class_heaps); }
+
+void group_allow_releases(ClassHeap *h) { h->releases_allowed = RELEASES_MAX; }
+
+/* Takes the span off its frame, if that is still allowed. */
+static bool to_anonymous(ClassHeap *h, uint32_t page, uint32_t pages) {
+  if (h->releases_allowed > 0) {
+    h->releases_allowed--;
+    return arena_mesh_to_anonymous(page, pages);
+  }
+  h->left_again = true;
+  or_relaxed(&classes_unreleased, class_bit(h));
+  return false;
+}
+
 static bool release_member(ClassHeap *h, uint32_t page, uint32_t pages) {
-  if (!arena_mesh_to_anonymous(page, pages)) return false;
+  if (!to_anonymous(h, page, pages)) return false;
   mesh_group_leave(page);
   h->members--;
   sub_relaxed(&mesh_pages_released, pages);
@@ -29,11 +49,12 @@ static bool can_go(const ClassHeap *h, uint32_t page, uint32_t pages) {
   return mh->offset == 0 && mh->leader != page && mh->live == 0 && arena_mesh_cost_of_leaving(page, pages) <= 0;
 }
 
-void group_let_go(ClassHeap *h, uint32_t page) {
+uint32_t group_let_go(ClassHeap *h, uint32_t page) {
   const uint32_t pages = miniheap_class(miniheap_of(page))->span_pages;
-  if (!can_go(h, page, pages) || !release_member(h, page, pages)) return;
+  if (!can_go(h, page, pages) || !release_member(h, page, pages)) return page;
   for (uint32_t next = page + pages; can_go(h, next, pages) && release_member(h, next, pages);) next += pages;
-  for (uint32_t before = page - pages; can_go(h, before, pages) && release_member(h, before, pages);) before -= pages;
+  for (; can_go(h, page - pages, pages) && release_member(h, page - pages, pages);) page -= pages;
+  return page;
 }
 
 void group_end(ClassHeap *h, uint32_t leader) {
@@ -41,7 +62,7 @@ void group_end(ClassHeap *h, uint32_t leader) {
   const uint32_t pages = miniheap_class(mh)->span_pages, frame = mh->frame;
   while (has_members(leader) && release_member(h, mh->group_next, pages)) {
   }
-  if (has_members(leader) || (frame != 0 && !arena_mesh_to_anonymous(leader, pages))) {
+  if (has_members(leader) || (frame != 0 && !to_anonymous(h, leader, pages))) {
     rebin(h, leader, mh);
     return;
   }
@@ -50,13 +71,41 @@ void group_end(ClassHeap *h, uint32_t leader) {
   free_fresh_span(h, leader, pages);
 }
 
-void group_release_empty(ClassHeap *h, uint32_t page) {
+uint32_t group_release_empty(ClassHeap *h, uint32_t page) {
   const MiniHeap *mh = miniheap_of(page);
-  if (mh->frame == 0 || mh->live > 0) return;
-  if (is_leader(page))
-    group_end(h, page);
+  if (mh->frame == 0 || mh->live > 0) return page;
+  if (!is_leader(page)) return group_let_go(h, page);
+  group_end(h, page);
+  return page;
+}
+
+/* Looks at the page at the cursor, and goes on behind it; or, if no more are allowed now, before the lowest span that
+ * went: those before it may follow, and not until somebody comes from the other end of all that is mapped with them. */
+static void release_one(ClassHeap *h, uint32_t span_pages) {
+  uint32_t page = h->release_cursor, lowest = page;
+  if (class_at(page_address(page)) == (unsigned)(h - class_heaps) && miniheap_of(page)->offset == 0)
+    lowest = group_release_empty(h, page);
+  if (h->releases_allowed > 0)
+    h->release_cursor++;
   else
-    group_let_go(h, page);
+    h->release_cursor = lowest > span_pages ? lowest - span_pages : 1;
+}
+
+/* The end of the arena is read without its lock: it only grows, and no later span was left yet. */
+bool group_release_some(ClassHeap *h) {
+  if (!(load_relaxed(&classes_unreleased) & class_bit(h))) return false;
+  group_allow_releases(h);
+  if (h->release_cursor == 0) {
+    h->release_cursor = 1;
+    h->left_again = false;
+  }
+  const uint32_t end = arena.frontier, stop = (uint32_t)min_size(end, (size_t)h->release_cursor + LOOK_PAGES);
+  const uint32_t span_pages = size_classes[h - class_heaps].span_pages;
+  while (h->release_cursor < stop && h->releases_allowed > 0) release_one(h, span_pages);
+  if (h->release_cursor < end) return true;
+  h->release_cursor = 0;
+  if (!h->left_again) and_relaxed(&classes_unreleased, ~class_bit(h));
+  return h->left_again;
 }
 
 void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms) {

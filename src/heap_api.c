@@ -103,5 +103,6 @@ bool mesh_trim(void) {
   depot_drain_all();
   meta_purge_all();
   global_heap_free_fresh();
+  global_heap_release_all();
   return arena_purge((uint32_t)os_now_ms(), 0, 0) > 0;
 }

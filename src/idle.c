@@ -49,7 +49,8 @@ static uint32_t shared_work(uint64_t now_ms) {
   uint32_t wait = UINT32_MAX;
   const bool more = global_heap_tick(now_ms);
   if (load_relaxed(&arena.dirty_pages) > 0) wait = options.purge_delay_ms;
-  if (!depot_is_empty() || meta_purge_due()) wait = (uint32_t)min_size(wait, CACHES_MS);
+  const bool left = !depot_is_empty() || meta_purge_due() || load_relaxed(&classes_unreleased) != 0;
+  if (left) wait = (uint32_t)min_size(wait, CACHES_MS);
   if (!options.background) {
     const MeshProgress progress = mesh_pass_work(IDLE_WORK_NS);
     if (progress == MESH_MORE) return 0;

@@ -54,6 +54,7 @@ void mesh_batch_begin(unsigned c, uint32_t run) {
   batch.c = c;
   batch.run = run;
   batch.moves = batch.joins = batch.ranges = 0;
+  group_allow_releases(&class_heaps[c]);
 }
 
 /* Its place in the file is free. */

@@ -149,14 +149,14 @@ static bool is_due(const ClassHeap *h, uint64_t now_ms) {
 /* Begins the renewal if it is due. `progress` is what else there is to do. */
 static MeshProgress choose_renewal(uint64_t now_ms, MeshProgress progress) {
   uint64_t due_ms;
-  if (!mesh_renewal_pending(&due_ms)) return progress;
-  if (!pass.unsettled_too && now_ms < due_ms) {
-    if (progress == MESH_NOTHING || due_ms < load_relaxed(&next_due)) store_relaxed(&next_due, due_ms);
-    return MESH_LATER;
+  if (!mesh_renewal_pending(&due_ms) || arena_mesh_is_forbidden(~0u)) return progress;
+  if ((pass.unsettled_too || now_ms >= due_ms) && mesh_renewal_begin(now_ms, &due_ms)) {
+    if (!arena_mesh_open()) return progress;
+    pass.state = PASS_RENEW;
+    return MESH_MORE;
   }
-  if (!arena_mesh_open()) return progress;
-  pass.state = PASS_RENEW;
-  return MESH_MORE;
+  if (progress == MESH_NOTHING || due_ms < load_relaxed(&next_due)) store_relaxed(&next_due, due_ms);
+  return MESH_LATER;
 }
 
 static bool may_start(unsigned c) {
@@ -314,7 +314,7 @@ static MeshProgress step(void) {
       if (!arena_mesh_unmap_old_window(RELEASE_PIECE)) pass.state = PASS_IDLE;
       break;
     case PASS_RENEW:
-      if (!mesh_renewal_step()) pass.state = PASS_IDLE;
+      if (!mesh_renewal_step(os_now_ms())) pass.state = PASS_IDLE;
       break;
   }
   return MESH_MORE;
@@ -421,11 +421,12 @@ void mesh_pass_fork(void) {
     pass.memory_size = 0;
     pass.state = PASS_IDLE;
   }
+  const size_t released = load_relaxed(&mesh_pages_released);
   if (!arena_mesh_fork()) return;
   dissolve_groups();
   const uint64_t now_ms = os_now_ms(), wait = wait_after_fork(now_ms);
   for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) class_heaps[c].mesh_after = now_ms + wait;
-  mesh_renewal_schedule(now_ms + wait + RENEW_AFTER_MS);
+  mesh_renewal_schedule(now_ms + wait + RENEW_AFTER_MS, arena_mesh_pages_on_old_files() - released);
 }
 
 void mesh_pass_figures(MeshFigures *f) {

@@ -7,7 +7,11 @@
 #include "os.h"
 #include "span_trim.h"
 
-enum { PIECE_PAGES = 1024 }; /* looked at in one hold of the class lock */
+/* In one hold of the class lock. */
+enum {
+  PIECE_PAGES = 1024, /* looked at */
+  PIECE_PURGES = 64,  /* system calls: 0.2 ms or more */
+};
 
 static bool is_settled(const MeshRows *r, uint32_t page, uint32_t now_ms) {
   return r->unsettled_too || miniheap_settle(miniheap_of(page), now_ms);
@@ -18,7 +22,7 @@ static void trim(MeshRows *r, ClassHeap *h, uint32_t page, uint32_t now_ms) {
   MiniHeap *mh = miniheap_of(page);
   if (mh->offset != 0 || mh->bin == BIN_NONE || mh->bin == BIN_FRESH || !is_settled(r, page, now_ms)) return;
   size_t before = h->trimmed_pages;
-  span_trim(h, page);
+  r->purges += span_trim(h, page);
   if (h->trimmed_pages > before) r->trimmed += h->trimmed_pages - before;
 }
 
@@ -113,7 +117,9 @@ bool mesh_rows_count_some(MeshRows *r) {
   ClassHeap *h = &class_heaps[r->c];
   const uint32_t now_ms = (uint32_t)os_now_ms(), end = arena.frontier, stop = piece_end(r, end);
   lock_acquire(&h->lock);
-  while (r->cursor < stop) count_one(r, h, now_ms);
+  group_allow_releases(h);
+  r->purges = 0;
+  while (r->cursor < stop && r->purges < PIECE_PURGES && h->releases_allowed > 0) count_one(r, h, now_ms);
   lock_release(&h->lock);
   if (r->cursor < end) return true;
   end_stretch(r);

@@ -14,7 +14,8 @@ typedef struct MeshRows {
   RowCount lone;       /* spans that stand for themselves */
   RowCount bound;      /* those in rows that are groups already, by the length that each has: it is not cut */
   size_t unsettled;    /* spans that were left alone */
-  size_t trimmed;      /* pages that were released because nothing lives there */
+  size_t trimmed;      /* pages that were released because nothing lives there ... */
+  unsigned purges;     /* ... by so many system calls in this piece */
   uint32_t stretch;    /* neighbouring spans so far, and free pages between them ... */
   uint32_t free_spans; /* ... of which these come last */
   uint32_t bound_row;  /* spans so far of the row that is bound */

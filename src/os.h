@@ -123,6 +123,8 @@ bool os_readable(const void *addr, size_t size);
 
 /* The process's number. */
 int os_process(void);
+/* That of its parent, by now. */
+int os_parent(void);
 /* vm.max_map_count; 65530 where it cannot be read. */
 size_t os_max_map_count(void);
 /* The system promises no more memory than it has (vm.overcommit_memory=2). */

@@ -494,6 +494,8 @@ bool os_readable(const void *addr, size_t size) {
 
 int os_process(void) { return (int)raw_syscall(SYS_getpid); }
 
+int os_parent(void) { return (int)raw_syscall(SYS_getppid); }
+
 size_t os_max_map_count(void) {
   size_t count = read_number("/proc/sys/vm/max_map_count", 0);
   return count > 0 ? count : 65530;

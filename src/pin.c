@@ -53,12 +53,15 @@ static bool is_usable(uint32_t page) { return page < load_acquire(&pins.count); 
 
 /* A span in a group leaves it: a frame is parted from it by the next fork. Not if it could not at an earlier pin, as
  * somebody may know the frame by now. False if the system has no room for it, or a system call under way may
- * write there. (mesh lock, S) */
+ * write there. A span that a fork left on a file leaves that too: nobody moves it once it is pinned. (mesh lock, S) */
 static bool take_out(ClassHeap *h, uint32_t page, uint32_t one) {
   (void)one;
   MiniHeap *mh = miniheap_of(page);
   const uint32_t leader = mh->leader, frame = mh->frame, pages = miniheap_class(mh)->span_pages;
-  if (!frame_is_current(frame)) return true;
+  if (!frame_is_current(frame)) {
+    if (!pin_holds(page)) arena_mesh_leave_old_file(page, pages);
+    return true;
+  }
   if (pin_holds(page)) return false;
   if (!arena_mesh_take_out(page, pages)) return false;
   bin_remove(h, miniheap_of(leader));

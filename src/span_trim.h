@@ -5,8 +5,9 @@
 
 #include "class_heap.h"
 
-/* Purges what can be of the span at `page`, if something was drained into it since the last time. */
-void span_trim(ClassHeap *h, uint32_t page);
+/* Purges what can be of the span at `page`, if something was drained into it since the last time. Returns by how many
+ * system calls. */
+unsigned span_trim(ClassHeap *h, uint32_t page);
 
 /* The span's pages are about to be used again, or are no longer a span's. */
 static inline void span_untrim(ClassHeap *h, MiniHeap *mh) {

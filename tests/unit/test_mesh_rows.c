@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fake_os.h"
 #include "heap_api.h"
 #include "mesh_apply.h"
 #include "mesh_group.h"
@@ -127,8 +128,40 @@ TEST(does_not_cut_what_is_bound) {
   free_all();
 }
 
+/* Each piece holds the class lock, and a thread may wait for it. */
+TEST(a_piece_purges_no_more_than_some_pages) {
+  enum { LONG_OBJECTS = 8000, LONG_SIZE = 1700, PURGES = 64 };
+  static void *long_object[LONG_OBJECTS];
+  Rng rng;
+  options.period_ms = 0;
+  rng_seed(&rng, 4);
+  for (size_t i = 0; i < LONG_OBJECTS; i++) long_object[i] = mesh_malloc(LONG_SIZE);
+  c = class_at(long_object[0]);
+  const uint32_t span_pages = size_classes[c].span_pages;
+  for (size_t i = 0; i < LONG_OBJECTS; i++) {
+    if (rng_below(&rng, 10) < 3) continue;
+    mesh_free(long_object[i]);
+    long_object[i] = NULL;
+  }
+  mesh_trim();
+  lock_acquire(mesh_lock());
+  MeshRows r;
+  mesh_rows_begin_count(&r, c, true);
+  const unsigned before = fake_os.calls[PURGE_CALL];
+  unsigned last = before, most = 0;
+  for (bool more = true; more; last = fake_os.calls[PURGE_CALL]) {
+    more = mesh_rows_count_some(&r);
+    most = (unsigned)max_size(most, fake_os.calls[PURGE_CALL] - last);
+  }
+  lock_release(mesh_lock());
+  assert_true(most <= PURGES + span_pages);
+  if (span_pages > 1) assert_true(last - before > 4 * PURGES && r.trimmed >= last - before);
+  for (size_t i = 0; i < LONG_OBJECTS; i++) mesh_free(long_object[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_piece_purges_no_more_than_some_pages),
       cmocka_unit_test(counts_what_stands_for_itself),
       cmocka_unit_test(does_not_cut_what_is_bound),
   };
