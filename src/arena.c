@@ -411,8 +411,8 @@ bool arena_move(uint32_t from, uint32_t to) {
   return true;
 }
 
-/* The pages of a moved block, without the lock while the system works. Until then they are a run that a child, where this
- * thread is gone, returns. */
+/* The pages of a moved block, without the lock while the system works. Until then they are a run that a child, where
+ * this thread is gone, returns. */
 static void free_moved(uint32_t page, uint32_t pages, uint32_t now_ms) {
   mark(page, pages, CLASS_NONE);
   count_used(0, pages);

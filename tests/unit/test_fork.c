@@ -98,7 +98,7 @@ TEST(a_fork_within_a_fork_is_not_prepared) { assert_child_passes(prepare_twice, 
 static uint32_t moved;
 
 static uint32_t moved_before;
-static Child child;
+static Child looked;
 
 static void look_in_child(void *unused) {
   (void)unused;
@@ -110,7 +110,7 @@ static void look_in_child(void *unused) {
 
 static void *fork_in_thread(void *unused) {
   (void)unused;
-  child = child_run(look_in_child, NULL);
+  looked = child_run(look_in_child, NULL);
   return NULL;
 }
 
@@ -126,7 +126,7 @@ TEST(a_child_keeps_no_block_that_another_thread_was_freeing) {
   enum { PAGES = 600, MORE = 10 };
   PageContent content;
   mesh_free(mesh_malloc(1));
-  child.exit_code = -1;
+  looked.exit_code = -1;
   moved_before = load_relaxed(&arena.moved_blocks);
   const uint32_t from = arena_alloc(PAGES, 1, CLASS_LARGE, CLASS_LARGE_TAIL, &content);
   moved = arena_alloc(PAGES + MORE, 1, CLASS_LARGE, CLASS_LARGE_TAIL, &content);
@@ -134,8 +134,8 @@ TEST(a_child_keeps_no_block_that_another_thread_was_freeing) {
   store_relaxed(&arena.mapped_anew, fork_meanwhile);
   assert_true(arena_free_large(moved));
   store_relaxed(&arena.mapped_anew, NULL);
-  assert_string_equal(child.text, "");
-  assert_int_equal(child.exit_code, 0);
+  assert_string_equal(looked.text, "");
+  assert_int_equal(looked.exit_code, 0);
   arena_assert_state();
 }
 
