@@ -4,10 +4,7 @@
 #include "mesh_group.h"
 #include "pin.h"
 
-enum {
-  RELEASES_MAX = 16, /* in one hold of the class lock: some tens of system calls, 0.2 ms */
-  LOOK_PAGES = 1024, /* likewise */
-};
+enum { LOOK_PAGES = 1024 }; /* in one hold of the class lock */
 
 static void free_fresh_span(ClassHeap *h, uint32_t page, uint32_t pages) {
   pin_forget(page);
@@ -18,8 +15,6 @@ static void free_fresh_span(ClassHeap *h, uint32_t page, uint32_t pages) {
 }
 
 static uint64_t class_bit(const ClassHeap *h) { return (uint64_t)1 << (h - class_heaps); }
-
-void group_allow_releases(ClassHeap *h) { h->releases_allowed = RELEASES_MAX; }
 
 /* Takes the span off its frame, if that is still allowed. */
 static bool to_anonymous(ClassHeap *h, uint32_t page, uint32_t pages) {

@@ -59,7 +59,7 @@ static bool take_out(ClassHeap *h, uint32_t page, uint32_t one) {
   MiniHeap *mh = miniheap_of(page);
   const uint32_t leader = mh->leader, frame = mh->frame, pages = miniheap_class(mh)->span_pages;
   if (!frame_is_current(frame)) {
-    if (!pin_holds(page)) arena_mesh_leave_old_file(page, pages);
+    if (frame != 0 && !pin_holds(page)) arena_mesh_leave_old_file(page, pages);
     return true;
   }
   if (pin_holds(page)) return false;

@@ -193,6 +193,7 @@ int fake_ftruncate(int fd, off_t size) {
 
 int fake_clock_gettime(clockid_t clock, struct timespec *t) {
   int result = clock_gettime(clock, t);
+  if (fake_kernel.stopped_s != 0) *t = (struct timespec){.tv_sec = fake_kernel.stopped_s};
   t->tv_sec += fake_kernel.ahead_ms / 1000;
   return result;
 }

@@ -51,7 +51,8 @@ typedef struct FakeKernel {
   KernelCall failing;  /* which calls fail: ... */
   unsigned first_fail; /* ... those from this one on, counted from 1; 0 is none ... */
   unsigned last_fail;  /* ... to this one */
-  uint32_t ahead_ms;   /* of the kernel's clock */
+  uint32_t ahead_ms;   /* of the kernel's clock ... */
+  time_t stopped_s;    /* ... or, if not 0, of one that stands still at so many seconds */
   bool halfway;        /* calls on a range of pages do the first half of it and fail then */
   bool then_replace;   /* after each of them the next REPLACE_CALL fails too */
 

@@ -57,11 +57,25 @@ static void start(void) {
   setenv("MESH_BARRIER", barrier, 1);
   setenv("MESH_SEED", "1", 1);
   rng_seed(&rng, 1);
+  fake_kernel.stopped_s = 1000000;
   fill();
   thin(KEEP_ONE_IN);
   if (!barrier_choose()) _exit(NO_BARRIER);
   mesh_pass_all();
   expect(mesh_pages_released > 0);
+}
+
+/* From now on. */
+static void fail_all(KernelCall call) {
+  fake_kernel.failing = call;
+  fake_kernel.first_fail = 1;
+  fake_kernel.last_fail = UINT32_MAX;
+}
+
+/* ... none fails. */
+static void count_calls(void) {
+  memset(fake_kernel.calls, 0, sizeof fake_kernel.calls);
+  fake_kernel.first_fail = UINT32_MAX;
 }
 
 /* As for a child; this process is the parent. */
@@ -156,7 +170,7 @@ TEST(a_pin_after_a_fork_holds_on_to_no_file) { assert_passes(pin_after_forks); }
 static void pin_twice(void *unused) {
   (void)unused;
   start();
-  fake_kernel = (FakeKernel){.first_fail = UINT32_MAX};
+  count_calls();
   char *p = object_on_frame();
   part();
   fake_kernel.calls[REPLACE_CALL] = 0;
@@ -179,9 +193,9 @@ static void pin_and_stay(void *unused) {
   start();
   char *p = object_on_frame();
   part();
-  fake_kernel = (FakeKernel){.failing = REPLACE_CALL, .first_fail = 1, .last_fail = UINT32_MAX};
+  fail_all(REPLACE_CALL);
   expect(pin(p, SIZE));
-  fake_kernel = (FakeKernel){.first_fail = UINT32_MAX};
+  count_calls();
   expect(pin(p, SIZE));
   expect(fake_kernel.calls[REPLACE_CALL] == 0);
   mesh_pass_all();
@@ -203,7 +217,7 @@ static void fail_and_try_again(void *unused) {
   const unsigned long file = the_file();
   part();
   fill(); /* nothing to mesh, and so nothing moved but by the renewal */
-  fake_kernel = (FakeKernel){.failing = ALIAS_CALL, .first_fail = 1, .last_fail = UINT32_MAX};
+  fail_all(ALIAS_CALL);
   mesh_pass_all();
   expect(fake_kernel.failed > 0 && is_held(file));
   fake_kernel.first_fail = 0;
@@ -220,7 +234,7 @@ static void fail_ever_later(void *unused) {
   const unsigned long file = the_file();
   part();
   fill();
-  fake_kernel = (FakeKernel){.failing = ALIAS_CALL, .first_fail = 1, .last_fail = UINT32_MAX};
+  fail_all(ALIAS_CALL);
   unsigned tried = 0;
   for (int i = 0; i < LOOKS; i++) {
     const unsigned failed = fake_kernel.failed;
@@ -275,7 +289,7 @@ static void free_in_young_child(void *unused) {
   if (child == 0) {
     fill();
     thin(KEEP_FEW);
-    fake_kernel.first_fail = UINT32_MAX;
+    count_calls();
     expect(work_after(3000) == MESH_LATER);
     expect(fake_kernel.calls[MEMFD_CALL] == 0 && fake_kernel.calls[UFFD_OPEN_CALL] == 0);
     expect(fake_kernel.calls[ALIAS_CALL] == 0 && is_held(file));
