@@ -15,7 +15,8 @@ enum {
   TICK_DONE,
   META_PIECE = 32, /* blocks of metadata purged between two looks at the clock: 0.1 ms */
   DRAIN_BATCH = 32,
-  PREFETCH_AHEAD = 8,
+  PREFETCH_AHEAD = 8,   /* slots whose MiniHeap is on its way while others are drained, ... */
+  NEIGHBOURS_AHEAD = 4, /* ... and the MiniHeaps beside that in its list */
 };
 
 /* The tick under way, which threads may share: first each class, then the metadata, then the arena. */
@@ -175,6 +176,14 @@ static size_t drain_run(ClassHeap *h, const SizeClass *sc, void *const *slots, s
   return n;
 }
 
+/* Those that rebin would change. A slot that was freed once too often may lie in anything by now. */
+static void prefetch_neighbours(unsigned c, const void *slot) {
+  if (class_at(slot) != c) return;
+  const MiniHeap *mh = miniheap_of(span_head(slot));
+  __builtin_prefetch(miniheap_of(mh->next), 1);
+  __builtin_prefetch(miniheap_of(mh->prev), 1);
+}
+
 static void drain_locked(ClassHeap *h, unsigned c, void *const *slots, size_t count) {
   const SizeClass *sc = &size_classes[c];
   const uint32_t now_ms = (uint32_t)os_now_ms();
@@ -183,6 +192,7 @@ static void drain_locked(ClassHeap *h, unsigned c, void *const *slots, size_t co
   group_allow_releases(h);
   for (size_t i = 0; i < count;) {
     if (i + PREFETCH_AHEAD < count) __builtin_prefetch(miniheap_of(page_of(slots[i + PREFETCH_AHEAD])), 1);
+    if (i + NEIGHBOURS_AHEAD < count) prefetch_neighbours(c, slots[i + NEIGHBOURS_AHEAD]);
     /* A span given back earlier in this batch, and its slot once more: no longer of this class. */
     if (UNLIKELY(class_at(slots[i]) != c)) class_heap_misuse(h, "double free of", slots[i]);
     i += drain_run(h, sc, slots + i, count - i, now_ms, &empty);
