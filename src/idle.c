@@ -17,6 +17,7 @@ enum {
 };
 
 static _Atomic uint64_t next_look; /* (~) os_now_ms */
+static _Atomic bool foreseen;      /* (~) the last look left something for later */
 
 /* Of all threads that sleep one wakes for what is to be done next: hundreds would be in each other's way. */
 static _Atomic uint64_t watch;       /* (~) os_now_ms when a sleeping thread wakes for it; in the past if none does */
@@ -41,7 +42,15 @@ void idle_awake(void) {
 bool idle_due(void) {
   if (!load_acquire(&init_done)) return false; /* acquire: init_slow's release */
   if (locks_held > 0) return false; /* in a handler that interrupted what holds locks, perhaps in the midst of a fork */
-  return os_now_ms() >= load_relaxed(&next_look);
+  const uint64_t now_ms = os_now_ms();
+  if (now_ms >= load_relaxed(&next_look) || thread_heap_changed()) return true;
+  const bool watched = load_relaxed(&watch) > now_ms;
+  return !watched && (load_relaxed(&foreseen) || load_relaxed(&arena.dirty_pages) > 0);
+}
+
+uint32_t idle_pause(void) {
+  const uint64_t now_ms = os_now_ms(), next = load_relaxed(&next_look);
+  return now_ms < next ? (uint32_t)(next - now_ms) : 0;
 }
 
 /* What is everybody's. As idle_work, but UINT32_MAX only if nothing is foreseen. */
@@ -58,12 +67,14 @@ static uint32_t shared_work(uint64_t now_ms) {
     if (progress == MESH_LATER) wait = (uint32_t)min_size(wait, mesh_pass_next_due(now_ms));
   }
   if (more) return 0;
+  store_relaxed(&foreseen, wait != UINT32_MAX);
   store_relaxed(&next_look, now_ms + min_size(wait, LOOK_MS));
   return (uint32_t)max_size(wait, 1);
 }
 
 uint32_t idle_work(bool own_caches) {
   const uint64_t now_ms = os_now_ms();
+  thread_heap_note_look();
   const uint32_t own_wait = own_caches ? thread_heap_shrink(now_ms) : UINT32_MAX, wait = shared_work(now_ms);
   if (wait == 0 || wait == UINT32_MAX) return (uint32_t)min_size(wait, own_wait);
   return (uint32_t)min_size(own_wait, take_watch(now_ms, wait) ? wait : UINT32_MAX);

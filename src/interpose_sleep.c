@@ -76,10 +76,12 @@ static bool work_undisturbed(const sigset_t *mask, uint32_t *next_ms) {
   return !ends;
 }
 
-/* Works, then waits, until the call has something to return or `ns` have passed. `mask` is the mask to wait with, NULL for
- * the thread's own. Nothing is left behind by who leaves the wait: a handler by longjmp, a thread that is cancelled. */
+/* Looks what the call has to return, works, and waits, until that is something or `ns` have passed. `mask` is the mask to
+ * wait with, NULL for the thread's own. Nothing is left behind by who leaves the wait: a handler by longjmp, a thread that is cancelled. */
 static int idle_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
-  const uint64_t begin = os_now_ns();
+  const uint64_t begin = os_now_ns(), first = min_size(ns, idle_pause() * (uint64_t)1000000);
+  int n = w->wait(w, first, mask);
+  if (n != 0 || first == ns) return n;
   for (;;) {
     uint32_t next_ms = UINT32_MAX;
     uint64_t spent = os_now_ns() - begin;
@@ -93,7 +95,7 @@ static int idle_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
     const uint64_t left = ns == NO_TIMEOUT ? NO_TIMEOUT : ns - min_size(ns, spent);
     uint64_t piece = piece_of(left);
     if (next_ms != UINT32_MAX) piece = min_size(piece, next_ms * (uint64_t)1000000);
-    const int n = w->wait(w, piece, mask);
+    n = w->wait(w, piece, mask);
     idle_awake();
     if (n != 0 || piece == left) return n;
   }
@@ -134,8 +136,7 @@ static int wait_epoll(Wait *w, uint64_t ns, const sigset_t *mask) {
 
 static int idle_epoll(int fd, struct epoll_event *events, int count, int ms, const sigset_t *mask) {
   Wait w = {.wait = wait_epoll, .epoll = {.fd = fd, .events = events, .count = count}};
-  int n = wait_epoll(&w, 0, mask);
-  return n != 0 ? n : idle_wait(&w, from_ms(ms), mask);
+  return idle_wait(&w, from_ms(ms), mask);
 }
 
 static size_t events_size(int count) { return count > 0 ? (size_t)count * sizeof(struct epoll_event) : 0; }
@@ -168,8 +169,7 @@ static int wait_epoll2(Wait *w, uint64_t ns, const sigset_t *mask) {
 
 static int idle_epoll2(int fd, struct epoll_event *events, int count, uint64_t ns, const sigset_t *mask) {
   Wait w = {.wait = wait_epoll2, .epoll = {.fd = fd, .events = events, .count = count}};
-  int n = wait_epoll2(&w, 0, mask);
-  return n != 0 ? n : idle_wait(&w, ns, mask);
+  return idle_wait(&w, ns, mask);
 }
 
 EXPORT int epoll_pwait2(int fd, struct epoll_event *events, int count, const struct timespec *t, const sigset_t *mask) {
@@ -192,8 +192,7 @@ static int wait_poll(Wait *w, uint64_t ns, const sigset_t *mask) {
 
 static int idle_poll(struct pollfd *fds, nfds_t count, uint64_t ns, const sigset_t *mask) {
   Wait w = {.wait = wait_poll, .poll = {.fds = fds, .count = count}};
-  int n = wait_poll(&w, 0, mask);
-  return n != 0 ? n : idle_wait(&w, ns, mask);
+  return idle_wait(&w, ns, mask);
 }
 
 EXPORT int poll(struct pollfd *fds, nfds_t count, int ms) {
@@ -247,8 +246,7 @@ static int idle_select(int count, fd_set *r, fd_set *w_, fd_set *e, uint64_t ns,
   Wait w = {.wait = wait_select, .select = {.count = count, .set = {r, w_, e}}};
   for (int i = 0; i < 3; i++)
     if (w.select.set[i] != NULL) memcpy(&w.select.asked[i], w.select.set[i], set_bytes(count));
-  int n = wait_select(&w, 0, mask);
-  if (n == 0) n = idle_wait(&w, ns, mask);
+  const int n = idle_wait(&w, ns, mask);
   if (n < 0) ask_again(&w);
   return n;
 }

@@ -171,6 +171,16 @@ static void drain_pinned(ThreadLocalHeap *heap, unsigned busy) {
   heap->pinned_calls = heap->slow_calls;
 }
 
+bool thread_heap_changed(void) {
+  const ThreadLocalHeap *heap = thread_heap;
+  return heap->direct || heap->slow_calls != heap->calls_at_look;
+}
+
+void thread_heap_note_look(void) {
+  ThreadLocalHeap *heap = thread_heap;
+  if (heap != &empty_heap && !heap->direct) heap->calls_at_look = heap->slow_calls;
+}
+
 /* True in one of so many slow paths. */
 static bool is_time_to_look(ThreadLocalHeap *heap) {
   static _Atomic uint32_t direct_calls; /* of the threads that share direct_heap */

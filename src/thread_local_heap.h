@@ -12,6 +12,7 @@ typedef struct ThreadLocalHeap {
   bool direct;                        /* (C) keeps nothing: each call goes to the GlobalHeap */
   Rng rng;                            /* (T) */
   uint32_t slow_calls;                /* (T) */
+  uint32_t calls_at_look;             /* (T) slow_calls at the last thread_heap_note_look */
   uint32_t key_look;                  /* (T) slow_calls at which to look next whether the key still has the heap */
   uint64_t last_shrink;               /* (T) os_now_ms */
   size_t pinned_look;                 /* (T) arena_used_bytes at the last look for pinned classes, or less since */
@@ -38,6 +39,9 @@ void *thread_heap_realloc_large(void *p, size_t size);
 /* Drains the calling thread's vectors that went unused since the last time, if that is long enough. Milliseconds until
  * it is worth while again; UINT32_MAX if the vectors are empty. */
 uint32_t thread_heap_shrink(uint64_t now_ms);
+/* The calling thread has drained or refilled something since thread_heap_note_look. */
+bool thread_heap_changed(void);
+void thread_heap_note_look(void);
 /* Gives all of the calling thread's cached slots back to their spans. */
 void thread_heap_flush(void);
 
