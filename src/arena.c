@@ -150,9 +150,11 @@ static uint32_t pages_to_keep(size_t room) {
 static void keep_pages(uint32_t keep) {
   const uint32_t pages = arena_pages_reserved();
   if (keep >= pages) return;
-  char *map_end = (char *)arena.class_map + round_up(map_bytes(keep), arena.page_size);
-  char *table = (char *)arena.base - round_up(table_bytes(keep), arena.page_size);
-  os_unmap(map_end, (size_t)(table - map_end));
+  const size_t page = arena.page_size, map = round_up(map_bytes(keep), page), table = round_up(table_bytes(keep), page);
+  const size_t map_was = round_up(map_bytes(pages), page), table_was = round_up(table_bytes(pages), page);
+  /* Not what lies between them from an earlier time: it may be the program's by now. */
+  if (map_was > map) os_unmap((char *)arena.class_map + map, map_was - map);
+  if (table_was > table) os_unmap((char *)arena.base - table_was, table_was - table);
   os_unmap(page_address(keep), pages_to_bytes(pages - keep));
   store_relaxed(&arena.pages_reserved, keep);
 }

@@ -66,8 +66,8 @@ enum {
 #define PINNED_LOOK (128 * KIB)
 /* ... that have at least this in spans, bytes, ... */
 #define PINNED_MIN (64 * KIB)
-/* ... and drains about so many slots at a time: 0.1 ms. */
-#define PINNED_SLOTS 8192
+/* ... and drains them for as long as this, ns: the rest at the next look. */
+#define PINNED_NS 100000
 
 /* The arena: reserve this much address space, or the largest half, quarter, ... that can be had. */
 #define ARENA_RESERVE_MAX ((size_t)1 << 40) /* page numbers fit 28 bits: see MiniHeap */

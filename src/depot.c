@@ -129,3 +129,9 @@ size_t depot_cached(unsigned c) {
   }
   return slots;
 }
+
+size_t depot_cached_at_most(unsigned c) {
+  size_t magazines = 0;
+  for (unsigned i = 0; i < THREAD_SHARDS; i++) magazines += load_relaxed(&shards[i].shelf[c].full_count);
+  return magazines * size_classes[c].capacity;
+}

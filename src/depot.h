@@ -23,6 +23,8 @@ void depot_mark(unsigned c); /* also gives up empty magazines of shelves that ha
 bool depot_is_empty(void);
 /* Slots in the full magazines of class c. */
 size_t depot_cached(unsigned c);
+/* A hint, that takes no lock: as many, or more. */
+size_t depot_cached_at_most(unsigned c);
 
 void depot_init(void);
 /* For fork. */

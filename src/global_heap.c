@@ -15,6 +15,7 @@ enum {
   TICK_DONE,
   META_PIECE = 32, /* blocks of metadata purged between two looks at the clock: 0.1 ms */
   DRAIN_BATCH = 32,
+  LOOKS_MAX = 3, /* for spans to release: a look leaves some itself, or others do meanwhile */
   PREFETCH_AHEAD = 8,   /* slots whose MiniHeap is on its way while others are drained, ... */
   NEIGHBOURS_AHEAD = 4, /* ... and the MiniHeaps beside that in its list */
 };
@@ -213,7 +214,7 @@ bool global_heap_is_pinned(unsigned c, size_t cached) {
   const size_t live = load_relaxed(&h->live);
   if (2 * cached < live) return false;
   lock_acquire(&h->lock);
-  const size_t held = pages_to_bytes((size_t)h->spans * size_classes[c].span_pages);
+  const size_t held = pages_to_bytes((size_t)(h->spans - h->members) * size_classes[c].span_pages);
   lock_release(&h->lock);
   return held >= PINNED_MIN && 2 * held >= 3 * live * size_classes[c].size;
 }
@@ -293,13 +294,18 @@ static bool release_some(ClassHeap *h, unsigned c) {
   return more;
 }
 
+/* Those that one look over the arena finds. */
+static void release_each(ClassHeap *h) {
+  for (bool more = true; more;) {
+    lock_acquire(&h->lock);
+    more = group_release_some(h);
+    lock_release(&h->lock);
+  }
+}
+
 void global_heap_release_all(void) {
   for (unsigned c = CLASS_FIRST; c < CLASS_END; c++) {
-    for (bool more = is_unreleased(c); more;) {
-      lock_acquire(&class_heaps[c].lock);
-      more = group_release_some(&class_heaps[c]);
-      lock_release(&class_heaps[c].lock);
-    }
+    for (int looks = 0; looks < LOOKS_MAX && is_unreleased(c); looks++) release_each(&class_heaps[c]);
   }
 }
 

@@ -100,7 +100,7 @@ bool group_release_some(ClassHeap *h) {
   if (h->release_cursor < end) return true;
   h->release_cursor = 0;
   if (!h->left_again) and_relaxed(&classes_unreleased, ~class_bit(h));
-  return h->left_again;
+  return false;
 }
 
 void group_drain(ClassHeap *h, uint32_t page, size_t i, uint32_t now_ms) {

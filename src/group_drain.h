@@ -10,7 +10,8 @@
  * without a live slot, until group_release_some finds them. */
 enum { RELEASES_MAX = 16 }; /* some tens of system calls, 0.2 ms */
 static inline void group_allow_releases(ClassHeap *h) { h->releases_allowed = RELEASES_MAX; }
-/* Releases some of what was left, as many as are allowed in one hold. False if nothing is left. */
+/* Releases some of what was left, as many as are allowed in one hold. False at the end of a look over all pages, after
+ * which some may be left again (classes_unreleased). */
 bool group_release_some(ClassHeap *h);
 
 /* Gives slot i of the span at `page` back. Ends the program if it is not live at this span's addresses. */

@@ -13,7 +13,8 @@ enum {
   LOOK_MS = 20,    /* between looks while there is nothing to do */
   CACHES_MS = 100, /* until what nobody wanted is given back, by the tick after the next */
   BUSY_MS = 1,     /* where others mesh, or want what meshing needs */
-  LATE_MS = 2,     /* that somebody else may wake too late */
+  LATE_MS = 2,     /* that somebody else may wake too late, ... */
+  GONE_MS = 1000,  /* ... and that he may be late who has gone his way before */
 };
 
 static _Atomic uint64_t next_look; /* (~) os_now_ms */
@@ -42,10 +43,8 @@ void idle_awake(void) {
 bool idle_due(void) {
   if (!load_acquire(&init_done)) return false; /* acquire: init_slow's release */
   if (locks_held > 0) return false; /* in a handler that interrupted what holds locks, perhaps in the midst of a fork */
-  const uint64_t now_ms = os_now_ms();
-  if (now_ms >= load_relaxed(&next_look) || thread_heap_changed()) return true;
-  const bool watched = load_relaxed(&watch) > now_ms;
-  return !watched && (load_relaxed(&foreseen) || load_relaxed(&arena.dirty_pages) > 0);
+  return os_now_ms() >= load_relaxed(&next_look) || load_relaxed(&foreseen) || load_relaxed(&arena.dirty_pages) > 0 ||
+         thread_heap_changed();
 }
 
 uint32_t idle_pause(void) {
@@ -77,5 +76,5 @@ uint32_t idle_work(bool own_caches) {
   thread_heap_note_look();
   const uint32_t own_wait = own_caches ? thread_heap_shrink(now_ms) : UINT32_MAX, wait = shared_work(now_ms);
   if (wait == 0 || wait == UINT32_MAX) return (uint32_t)min_size(wait, own_wait);
-  return (uint32_t)min_size(own_wait, take_watch(now_ms, wait) ? wait : UINT32_MAX);
+  return (uint32_t)min_size(own_wait, take_watch(now_ms, wait) ? wait : (size_t)wait + GONE_MS);
 }

@@ -11,8 +11,8 @@ bool idle_due(void);
 uint32_t idle_pause(void);
 /* Works for at most a millisecond. `own_caches`: on what the calling thread has in its heap too, which it must not be
  * in the midst of changing, as it is if a handler that interrupted malloc calls this. Returns 0 if there is more to do
- * now; otherwise milliseconds until the caller should call it again, UINT32_MAX if nothing is foreseen or another thread
- * will see to it. */
+ * now; otherwise milliseconds until the caller should call it again, a second more where another thread will see to it
+ * before; UINT32_MAX if nothing is foreseen. */
 uint32_t idle_work(bool own_caches);
 /* The caller does not sleep any more: it may go its way before the time that idle_work told it. */
 void idle_awake(void);

@@ -79,7 +79,8 @@ static int lock_all(int flags) {
   if (load_acquire(&init_done) && arena.process != os_process()) return result_of(-ENOMEM); /* acquire: init_slow's */
   if (!meshing_stop(FORBIDDEN_ALL_LOCKED, &first)) return -1;
   long answer = raw_syscall(SYS_mlockall, flags);
-  if (answer == -ENOMEM && fit_lockable()) answer = raw_syscall(SYS_mlockall, flags);
+  /* Only where what is mapped later counts too: else the heap would be small for nothing. */
+  if (answer == -ENOMEM && (flags & MCL_FUTURE) && fit_lockable()) answer = raw_syscall(SYS_mlockall, flags);
   int result = result_of(answer);
   if (result != 0 && first) arena_mesh_allow(FORBIDDEN_ALL_LOCKED);
   if (result == 0) arena_mesh_forbid(FORBIDDEN_ALL_LOCKED); /* still: another thread's call may just have failed */

@@ -151,9 +151,11 @@ static MeshProgress choose_renewal(uint64_t now_ms, MeshProgress progress) {
   uint64_t due_ms;
   if (!mesh_renewal_pending(&due_ms) || arena_mesh_is_forbidden(~0u)) return progress;
   if ((pass.unsettled_too || now_ms >= due_ms) && mesh_renewal_begin(now_ms, &due_ms)) {
-    if (!arena_mesh_open()) return progress;
-    pass.state = PASS_RENEW;
-    return MESH_MORE;
+    if (arena_mesh_open()) {
+      pass.state = PASS_RENEW;
+      return MESH_MORE;
+    }
+    due_ms = mesh_renewal_put_off(now_ms);
   }
   if (progress == MESH_NOTHING || due_ms < load_relaxed(&next_due)) store_relaxed(&next_due, due_ms);
   return MESH_LATER;

@@ -9,6 +9,7 @@ enum {
   SPANS_MAX = 32,       /* moved in one hold of the class lock */
   AGAIN_MS = 500,       /* twice that until what could not be moved is tried again, at first */
   IN_CHILD_MS = 5000,   /* after the fork */
+  LONG_MS = 600000,     /* the longest wait for what is better shared, or pinned: it may stay so for good */
   IN_CHILD_SHARE = 8,   /* a child copies less than this share of what it wins */
 };
 
@@ -18,6 +19,7 @@ static struct {
   uint32_t wait_ms;  /* (mesh lock) before it was put off last */
   uint64_t due_ms;   /* (mesh lock) */
   uint32_t cursor;   /* (mesh lock) next page */
+  bool found;        /* (mesh lock) something that may be moved, before that page */
   size_t file_pages; /* (mesh lock) pages that the files have, or more */
 } renewal;
 
@@ -44,10 +46,12 @@ bool mesh_renewal_pending(uint64_t *due_ms) {
   return renewal.pending && arena_mesh_pages_on_old_files() > 0;
 }
 
-static void put_off(uint64_t now_ms) {
-  renewal.wait_ms = (uint32_t)min_size(MESH_BACKOFF_MAX_MS, 2 * (size_t)renewal.wait_ms);
-  renewal.due_ms = now_ms + renewal.wait_ms;
+static uint64_t put_off(uint64_t now_ms, size_t most_ms) {
+  renewal.wait_ms = (uint32_t)min_size(most_ms, 2 * (size_t)renewal.wait_ms);
+  return renewal.due_ms = now_ms + renewal.wait_ms;
 }
+
+uint64_t mesh_renewal_put_off(uint64_t now_ms) { return put_off(now_ms, MESH_BACKOFF_MAX_MS); }
 
 static bool is_better_shared(void) {
   if (renewal.parent == 0) return false;
@@ -56,9 +60,9 @@ static bool is_better_shared(void) {
 
 bool mesh_renewal_begin(uint64_t now_ms, uint64_t *due_ms) {
   renewal.cursor = 1;
+  renewal.found = false;
   if (!is_better_shared()) return true;
-  put_off(now_ms);
-  *due_ms = renewal.due_ms;
+  *due_ms = put_off(now_ms, LONG_MS);
   return false;
 }
 
@@ -82,9 +86,10 @@ bool mesh_renewal_step(uint64_t now_ms) {
   while (renewal.cursor < stop && renewed == 0) {
     renewed = renew_row(renewal.cursor, end);
     renewal.cursor += renewed > 0 ? renewed : 1;
+    renewal.found |= renewed > 0;
   }
   if (renewal.cursor < end) return true;
   renewal.pending = arena_mesh_pages_on_old_files() > 0;
-  put_off(now_ms);
+  put_off(now_ms, renewal.found ? MESH_BACKOFF_MAX_MS : LONG_MS);
   return false;
 }

@@ -21,6 +21,8 @@ void mesh_renewal_in_child(int parent);
 bool mesh_renewal_pending(uint64_t *due_ms);
 /* Begins at the first page. False if it is put off, to `due_ms`. */
 bool mesh_renewal_begin(uint64_t now_ms, uint64_t *due_ms);
+/* It cannot begin: returns when it is due again, later each time. */
+uint64_t mesh_renewal_put_off(uint64_t now_ms);
 /* Renews some spans, or looks for some. False if that was all. */
 bool mesh_renewal_step(uint64_t now_ms);
 

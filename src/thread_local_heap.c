@@ -150,7 +150,7 @@ uint32_t thread_heap_shrink(uint64_t now_ms) {
 /* Slots of a class, at most, that its vector and the depot hold. */
 static size_t cached_for(const ThreadLocalHeap *heap, unsigned c) {
   const size_t own = shuffle_vector_count(&heap->vector[c]) + load_relaxed(&heap->behind[c]);
-  return own == 0 ? 0 : own + depot_cached(c);
+  return own == 0 ? 0 : own + depot_cached_at_most(c);
 }
 
 /* Slots that a program has done with for now, cached, pin spans all over the heap, and the free pages between these are no
@@ -159,13 +159,13 @@ static void drain_pinned(ThreadLocalHeap *heap, unsigned busy) {
   const size_t used = arena_used_bytes();
   if (used < heap->pinned_look) heap->pinned_look = used;
   if (used - heap->pinned_look < PINNED_LOOK || heap->slow_calls == heap->pinned_calls) return;
-  size_t drained = 0;
-  for (unsigned c = CLASS_FIRST; c < CLASS_END && drained < PINNED_SLOTS; c++) {
+  const uint64_t begin = os_now_ns();
+  uint64_t now = begin;
+  for (unsigned c = CLASS_FIRST; c < CLASS_END && now - begin < PINNED_NS; c++) {
     const size_t cached = c == busy ? 0 : cached_for(heap, c);
     if (cached == 0 || !global_heap_is_pinned(c, cached)) continue;
-    depot_drain_some(c, PINNED_SLOTS / size_classes[c].capacity);
     drain_vector(heap, c);
-    drained += cached;
+    while ((now = os_now_ns()) - begin < PINNED_NS && depot_drain_some(c, 1)) continue;
   }
   heap->pinned_look = used;
   heap->pinned_calls = heap->slow_calls;

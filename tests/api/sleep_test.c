@@ -156,6 +156,34 @@ static void *sleep_until_closed(void *end) {
   return NULL;
 }
 
+static void *sleep_at_next_look(void *end) {
+  wait_for_next_look();
+  poll(&(struct pollfd){.fd = *(int *)end, .events = POLLIN}, 1, -1);
+  return NULL;
+}
+
+/* The one of two sleepers that was to look after the work goes its way before: the other does, a little later. */
+static void work_is_not_left_to_who_is_gone(void **state) {
+  (void)state;
+  require_pss();
+  int ends[2];
+  pthread_t thread;
+  void *block = malloc(64 * MIB);
+  assert_non_null(block);
+  memset(block, 1, 64 * MIB);
+  assert_int_equal(pipe(ends), 0);
+  const size_t before = process_pss();
+  wait_for_next_look();
+  free(block);
+  assert_int_equal(pthread_create(&thread, NULL, sleep_at_next_look, &ends[0]), 0);
+  poll(NULL, 0, 80); /* purging is due after 100 */
+  for (double begin = now(); now() - begin < 3;) sched_yield(); /* and allocates nothing */
+  assert_true(process_pss() + 48 * MIB < before);
+  close(ends[1]);
+  pthread_join(thread, NULL);
+  close(ends[0]);
+}
+
 /* One of many threads that sleep works, not each. */
 static void sleepers_wake_seldom(void **state) {
   (void)state;
@@ -379,6 +407,7 @@ int main(void) {
       cmocka_unit_test(select_touches_what_the_descriptors_take), cmocka_unit_test(sleep_counts_down),
       cmocka_unit_test(a_handler_may_sleep),                      cmocka_unit_test(sleeps_last),
       cmocka_unit_test(a_sleep_soon_after_another_works_too),
+      cmocka_unit_test(work_is_not_left_to_who_is_gone),
       cmocka_unit_test(sleepers_wake_seldom),
       cmocka_unit_test(a_cancelled_sleeper_has_its_own_signal_mask),
       cmocka_unit_test(a_handler_may_jump_out_of_a_sleep),

@@ -349,6 +349,31 @@ static void lowered_space_part(void) {
   }
 }
 
+static void lower_to(size_t gigabytes) {
+  const struct rlimit low = {gigabytes << 30, RLIM_INFINITY};
+  if (setrlimit(RLIMIT_AS, &low) != 0) fail("no limit can be set");
+}
+
+/* What the heap has given back once may be the program's by the next time: what lies between its tables is, a few
+ * gigabytes below its first object. */
+static void lowered_twice_part(void) {
+  enum { BLOCKS = 8, BELOW_GB = 6 };
+  char *object = malloc(100), *block[BLOCKS];
+  memset(object, 1, 100);
+  lower_to(64);
+  for (int i = 0; i < BLOCKS; i++) {
+    char *hint = object - ((size_t)BELOW_GB << 30) + (size_t)i * (256 << 20);
+    block[i] = mmap(hint, MEGABYTE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block[i] == MAP_FAILED) fail("mmap under the lowered limit");
+    memset(block[i], i, MEGABYTE);
+  }
+  lower_to(16);
+  for (int i = 0; i < BLOCKS; i++)
+    if (block[i][0] != i || block[i][MEGABYTE - 1] != i) fail("what lies where the heap was");
+  fill(false);
+  free(object);
+}
+
 /* The limit is there before the heap is, and there is more to allocate than it allows. */
 static void small_space_part(void) {
   for (int round = 0; round < 4; round++) {
@@ -436,6 +461,7 @@ static const struct {
     {"data", data_part, 0},
     {"space", space_part, 0},
     {"lowered-space", lowered_space_part, 0},
+    {"lowered-twice", lowered_twice_part, 0},
     {"small-space", small_space_part, 256 << 20},
     {"cgroup", cgroup_part, 0},
 };
