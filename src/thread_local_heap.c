@@ -164,8 +164,11 @@ static void drain_pinned(ThreadLocalHeap *heap, unsigned busy) {
   for (unsigned c = CLASS_FIRST; c < CLASS_END && now - begin < PINNED_NS; c++) {
     const size_t cached = c == busy ? 0 : cached_for(heap, c);
     if (cached == 0 || !global_heap_is_pinned(c, cached)) continue;
-    drain_vector(heap, c);
-    while ((now = os_now_ns()) - begin < PINNED_NS && depot_drain_some(c, 1)) continue;
+    bool more = true;
+    for (; more && now - begin < PINNED_NS; now = os_now_ns()) more = depot_drain_some(c, 1);
+    if (more) break;
+    drain_vector(heap, c); /* last: a class of which the thread has nothing is not looked at */
+    now = os_now_ns();
   }
   heap->pinned_look = used;
   heap->pinned_calls = heap->slow_calls;

@@ -137,7 +137,7 @@ TEST(caches_are_bounded_in_slots_and_bytes) {
 
 /* Freed at random, the last objects of a class, all cached, lie in most of its spans. */
 TEST(caches_pin_no_spans_while_the_heap_grows) {
-  enum { OBJECTS = 50000, SIZE = 32, OTHERS = 4000, OTHER_SIZE = 512 };
+  enum { OBJECTS = 50000, SIZE = 32, OTHERS = 12000, OTHER_SIZE = 512 };
   static void *object[OBJECTS];
   const ClassHeap *h = &class_heaps[size_class_of(SIZE)];
   Rng rng;
