@@ -1,6 +1,7 @@
-/* Wrappers of what opens libraries. With RTLD_DEEPBIND a library looks for malloc and free in what it needs itself, libc
- * among them, before it would find ours: it would free with libc's what others got from here. PHP opens its extensions
- * so. Nothing else can be done about it; the library finds all its names in the usual order then. */
+/* Wrappers of what opens libraries. With RTLD_DEEPBIND a library looks for malloc and free in what it needs
+ * itself, libc among them, before it would find ours: it would free with libc's what others got from here. PHP
+ * opens its extensions so. Nothing else can be done about it; the library finds all its names in the usual order
+ * then. */
 #include <dlfcn.h>
 
 #include "interpose.h"

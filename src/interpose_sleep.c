@@ -44,8 +44,8 @@ typedef struct Wait {
   };
 } Wait;
 
-/* A handler is about to run for a signal that waits to be let in: it ends the call, unless the call is to wait with that
- * signal blocked. What is ignored, or has the default action, ends none. */
+/* A handler is about to run for a signal that waits to be let in: it ends the call, unless the call is to wait
+ * with that signal blocked. What is ignored, or has the default action, ends none. */
 static bool handler_waits(uint64_t own, const sigset_t *mask) {
   sigset_t pending;
   struct sigaction action;
@@ -65,8 +65,8 @@ static uint64_t piece_of(uint64_t left) {
   return left == NO_TIMEOUT || left <= 2 * SHORT_NS ? left : max_size(SHORT_NS, left / PIECES);
 }
 
-/* Works with all signals blocked; then they come in, with the program's own mask for their handlers to see and to change.
- * False if one came that ends the call. `next_ms` is idle_work's. */
+/* Works with all signals blocked; then they come in, with the program's own mask for their handlers to see and to
+ * change. False if one came that ends the call. `next_ms` is idle_work's. */
 static bool work_undisturbed(const sigset_t *mask, uint32_t *next_ms) {
   uint64_t own;
   os_signals_block(&own);
@@ -76,8 +76,9 @@ static bool work_undisturbed(const sigset_t *mask, uint32_t *next_ms) {
   return !ends;
 }
 
-/* Looks what the call has to return, works, and waits, until that is something or `ns` have passed. `mask` is the mask to
- * wait with, NULL for the thread's own. Nothing is left behind by who leaves the wait: a handler by longjmp, a thread that is cancelled. */
+/* Looks what the call has to return, works, and waits, until that is something or `ns` have passed. `mask` is the
+ * mask to wait with, NULL for the thread's own. Nothing is left behind by who leaves the wait: a handler by
+ * longjmp, a thread that is cancelled. */
 static int idle_wait(Wait *w, uint64_t ns, const sigset_t *mask) {
   const uint64_t begin = os_now_ns(), first = min_size(ns, idle_pause() * (uint64_t)1000000);
   int n = w->wait(w, first, mask);
