@@ -11,7 +11,7 @@ static struct {
   char *window;       /* (mesh lock) NULL until the first use */
   size_t size;        /* (mesh lock) bytes */
   int fd;             /* (mesh lock) may be closed by the program at any time: see arena_mesh_fork */
-  int stderr_fd;      /* (mesh lock) a duplicate of descriptor 2; below 1 if there is none */
+  int stderr_fd;      /* (mesh lock, made at the start, read without) a duplicate of descriptor 2; below 1: none */
   uint64_t *busy;     /* (A) one bit for each page of a frame: it may outlive the span that it was named after */
   uint64_t *kept;     /* (mesh lock) one bit for each page that could not be taken out; behind `busy` */
   size_t bitmap_size; /* (mesh lock) bytes of each */

@@ -15,7 +15,7 @@ enum {
   TICK_DONE,
   META_PIECE = 32, /* blocks of metadata purged between two looks at the clock: 0.1 ms */
   DRAIN_BATCH = 32,
-  LOOKS_MAX = 3, /* for spans to release: a look leaves some itself, or others do meanwhile */
+  LOOKS_MAX = 3,        /* for spans to release: a look leaves some itself, or others do meanwhile */
   PREFETCH_AHEAD = 8,   /* slots whose MiniHeap is on its way while others are drained, ... */
   NEIGHBOURS_AHEAD = 4, /* ... and the MiniHeaps beside that in its list */
 };

@@ -21,7 +21,7 @@ static _Atomic uint64_t next_look; /* (~) os_now_ms */
 static _Atomic bool foreseen;      /* (~) the last look left something for later */
 
 /* Of all threads that sleep one wakes for what is to be done next: hundreds would be in each other's way. */
-static _Atomic uint64_t watch;       /* (~) os_now_ms when a sleeping thread wakes for it; in the past if none does */
+static _Atomic uint64_t watch;           /* (~) os_now_ms when a sleeping thread wakes for it; in the past if none does */
 static _Thread_local uint64_t own_watch; /* (T) what this thread made it; 0 if another did */
 
 /* False if another thread will be awake by then. */

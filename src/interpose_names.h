@@ -11,7 +11,8 @@
   X(accept4) X(adjtimex) X(aio_fsync) X(aio_fsync64) X(aio_read) X(aio_read64) X(aio_write) X(aio_write64) \
   X(arc4random_buf) X(canonicalize_file_name) X(capget) X(clock_adjtime) X(clock_getres) X(clock_gettime) \
   X(clock_nanosleep) X(clone) X(close) X(close_range) X(closefrom) X(copy_file_range) X(dlmopen) X(dlopen) \
-  X(dup) X(dup2) X(dup3) X(epoll_pwait) X(epoll_pwait2) X(epoll_wait) X(eventfd_read) X(fcntl) X(fcntl64) X(fgetxattr) X(flistxattr) \
+  X(dup) X(dup2) X(dup3) X(epoll_pwait) X(epoll_pwait2) X(epoll_wait) X(eventfd_read) X(fcntl) X(fcntl64) \
+  X(fgetxattr) X(flistxattr) \
   X(fork) X(fread) X(fread_unlocked) X(fstat) X(fstat64) X(fstatat) X(fstatat64) X(fstatfs) X(fstatfs64) \
   X(fts64_children) X(fts64_open) X(fts64_read) X(fts_children) X(fts_open) X(fts_read) \
   X(get_current_dir_name) X(getaddrinfo_a) X(getcwd) X(getdents64) X(getdirentries) X(getdirentries64) \

@@ -1,7 +1,7 @@
 /* Size classes: sixteen bytes apart up to 128, then four to a doubling up to SMALL_MAX, so that at most
- * a fifth of a slot is lost to rounding. From 1 KiB to 8 KiB there is one more, an eighth above each power of two: blocks
- * of a power of two with a header are what programs ask for most often there. After them come the pinned classes, powers of two whose spans
- * never mesh, for objects asked for with an alignment of PINNED_ALIGN or more.
+ * a fifth of a slot is lost to rounding. From 1 KiB to 8 KiB there is one more, an eighth above each power of two,
+ * for blocks of a power of two with a header. After them come the pinned classes, powers of two whose spans never
+ * mesh, for objects asked for with an alignment of PINNED_ALIGN or more.
  *
  * Class numbers are also the values of the class map, one byte for each 4 KiB of the arena. */
 #ifndef MESH_SIZE_CLASS_H

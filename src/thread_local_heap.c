@@ -186,7 +186,7 @@ void thread_heap_note_look(void) {
 
 /* True in one of so many slow paths. */
 static bool is_time_to_look(ThreadLocalHeap *heap) {
-  static _Atomic uint32_t direct_calls; /* of the threads that share direct_heap */
+  static _Atomic uint32_t direct_calls; /* (~) of the threads that share direct_heap */
   const uint32_t calls = heap->direct ? add_relaxed(&direct_calls, 1) : heap->slow_calls++;
   return (calls + 1) % SLOW_CALLS_A_LOOK == 0;
 }
